@@ -1,0 +1,1 @@
+"""What all processes of bootseal agree on: standard library only, imported by every room."""

@@ -1,0 +1,66 @@
+"""``boot.json``: which boot this is, written by Stage A and counted on by PID 1 at every generation."""
+
+import dataclasses
+import json
+from typing import Any
+
+from contract import decode, files, rundir
+
+SCHEMA = "bootseal.boot/1"
+_LIMIT = 64 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class BootRecord:
+    """The facts every process of this boot starts from.
+
+    ``boot_id`` is 128 random bits in hex; ``generation`` counts supervisord's starts within the boot, 0
+    before the first; ``pid1`` and ``pid1_start`` name the process that Stage A becomes;
+    ``started_monotonic`` and ``started_at`` are the start of Stage A; ``warnings`` are the facts that
+    Stage A found and booted in spite of.
+    """
+
+    schema: str
+    boot_id: str
+    generation: int
+    pid1: int
+    pid1_start: int
+    started_monotonic: float
+    started_at: str
+    plan_directory: str
+    plan_sha256: str
+    phases: tuple["PhaseTiming", ...]
+    warnings: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseTiming:
+    """How long one phase of Stage A took."""
+
+    name: str
+    duration_ms: float
+
+
+def write(run: rundir.RunDirectory, record: BootRecord) -> None:
+    """Write ``record`` to the run directory, mode 0444; raises OSError."""
+    text = json.dumps(dataclasses.asdict(record), sort_keys=True)
+    files.write_atomically(run.boot_record, text.encode() + b"\n", 0o444)
+
+
+def next_generation(run: rundir.RunDirectory, record: BootRecord, generation: int) -> BootRecord:
+    """Write and return ``record`` counted on to ``generation``; raises OSError."""
+    counted = dataclasses.replace(record, generation=generation)
+    write(run, counted)
+    return counted
+
+
+def read(run: rundir.RunDirectory) -> BootRecord:
+    """Return this boot's record; raises OSError, UnsafePath or InvalidRecord."""
+    return parse(files.read_bounded(run.boot_record, _LIMIT), run.boot_record)
+
+
+def parse(data: bytes, where: str) -> BootRecord:
+    """Return the record in ``data``; raises InvalidRecord naming ``where``."""
+    value: Any = decode.json_object(data, where)
+    decode.expect_schema(value, SCHEMA, where)
+    return decode.build(BootRecord, value, where)

@@ -1,0 +1,143 @@
+"""Events: one JSON object a line, to stderr and to the bounded ``events.jsonl`` of the run directory.
+
+Rules
+-----
+* Every event has ``time`` (RFC 3339, ms), ``level``, ``event``, ``stage`` ("bootstrap"), ``boot_id``,
+  ``source`` and ``seq`` (counted per source and process), then its own fields.
+* An event reaches the file in one write, so lines of several processes never mix.
+* Emitting never blocks and never raises: what a full disk or an unread pipe refuses is dropped and counted,
+  and the next event says how many (``dropped``).
+* The file is bounded: past ``FILE_LIMIT`` it becomes ``events.jsonl.1`` and a new one begins.
+"""
+
+import fcntl
+import json
+import os
+import select
+from collections.abc import Callable
+from typing import Any
+
+from contract import clock
+
+FILE_LIMIT = 1024 * 1024
+STAGE = "bootstrap"
+_PATIENCE_MS = 100
+_UNWRITTEN_LIMIT = 100
+
+LEVELS: dict[str, str] = {
+    "BootstrapStarted": "info",
+    "PhaseStarted": "debug",
+    "PhaseCompleted": "info",
+    "ImmutableRootWritable": "warn",
+    "WorkspaceNotMounted": "warn",
+    "CapabilityValidated": "info",
+    "MissingArtifactDetected": "error",
+    "OptionalArtifactMissing": "warn",
+    "RuntimeClosureValidated": "info",
+    "BootstrapFailed": "error",
+    "SupervisorStarted": "info",
+    "BootstrapSealStarted": "info",
+    "ProgramStarted": "debug",
+    "ProgramReady": "info",
+    "ProgramFailed": "error",
+    "BootstrapSealTimeout": "error",
+    "BootstrapCompleted": "info",
+    "ReadinessChanged": "info",
+    "GenerationEnded": "info",
+    "StopRequested": "info",
+    "OutputDropped": "warn",
+    "ExtensionFault": "error",
+}
+"""Every event there is, with its level; an unknown name is a programming error."""
+
+
+class Emitter:
+    """Emits the events of one source in one process."""
+
+    def __init__(
+        self,
+        source: str,
+        boot_id: str,
+        path: str | None,
+        sink: Callable[[bytes], bool] | None = None,
+    ) -> None:
+        """Emit to ``path`` (None: no file yet) and to ``sink``, by default standard error.
+
+        A sink takes one whole line and says whether it was taken.
+        """
+        self._source = source
+        self._boot_id = boot_id
+        self._path = path
+        self._sink = sink or write_to_stderr
+        self._seq = 0
+        self._dropped = 0
+        self._unwritten: list[bytes] = []
+
+    def attach(self, path: str) -> None:
+        """Write to ``path`` from now on, first what was emitted before there was a file."""
+        self._path = path
+        for data in self._unwritten:
+            append(path, data)
+        self._unwritten.clear()
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Emit ``event`` with its own ``fields``; its level comes from ``LEVELS``."""
+        level = LEVELS[event]
+        self._seq += 1
+        line: dict[str, Any] = {
+            "time": clock.rfc3339(),
+            "level": level,
+            "event": event,
+            "stage": STAGE,
+            "boot_id": self._boot_id,
+            "source": self._source,
+            "seq": self._seq,
+        }
+        if self._dropped:
+            line["dropped"] = self._dropped
+        line.update(fields)
+        data = json.dumps(line, ensure_ascii=True, default=str).encode() + b"\n"
+        kept = self._sink(data)
+        if self._path is not None:
+            kept = append(self._path, data) and kept
+        elif len(self._unwritten) < _UNWRITTEN_LIMIT:
+            self._unwritten.append(data)
+        self._dropped = 0 if kept else self._dropped + 1
+
+
+def write_to_stderr(data: bytes) -> bool:
+    """Write a line to descriptor 2 unless nobody takes it within 100 ms; say whether it was taken."""
+    try:
+        poller = select.poll()
+        poller.register(2, select.POLLOUT)
+        if not poller.poll(_PATIENCE_MS):
+            return False
+        return os.write(2, data) == len(data)
+    except OSError:
+        return False
+
+
+def append(path: str, data: bytes) -> bool:
+    """Append one line to the bounded file ``path`` in one write; say whether it is there."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        fd = os.open(path, flags, 0o644)
+    except OSError:
+        return False
+    try:
+        written = os.write(fd, data)
+        if os.fstat(fd).st_size > FILE_LIMIT:
+            _rotate(path, fd)
+        return written == len(data)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def _rotate(path: str, fd: int) -> None:
+    """Move the full file away, once, whichever process comes first: the lock lies on the file itself."""
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    mine, current = os.fstat(fd), os.stat(path, follow_symlinks=False)
+    if (mine.st_dev, mine.st_ino) == (current.st_dev, current.st_ino):
+        os.rename(path, f"{path}.1")

@@ -1,0 +1,145 @@
+"""The run directory: where everything lies that one boot writes about itself.
+
+Rules
+-----
+* It comes from the command line, never from the plan, so that an earlier seal is removed before anything
+  else can fail.
+* It is a real directory (no symlink in any component), owned by this user, and not writable by group or
+  others; else the boot fails.
+* AF_UNIX paths hold 107 bytes (unix(7)); supervisor binds ``supervisor.sock.PID`` first and links it, so
+  that is the longest.
+"""
+
+import contextlib
+import dataclasses
+import os
+import stat
+
+from contract import directories, errors
+
+DEFAULT = "/run/bootseal"
+_UNIX_PATH_BYTES = 107
+_LONGEST_SOCKET = "supervisor.sock.4194304"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDirectory:
+    """The layout of the run directory ``path``; every name in it stands here and nowhere else."""
+
+    path: str
+
+    @property
+    def seal(self) -> str:
+        """The seal: written once a generation, mode 0444."""
+        return f"{self.path}/bootstrap.done"
+
+    @property
+    def boot_record(self) -> str:
+        """Which boot this is: see ``contract.boot_record``."""
+        return f"{self.path}/boot.json"
+
+    @property
+    def events(self) -> str:
+        """The bounded event log, one JSON object a line; its predecessor has the suffix ``.1``."""
+        return f"{self.path}/events.jsonl"
+
+    @property
+    def identity(self) -> str:
+        """The public identity directory: ``id``, ``boot-id``, ``ed25519.pub``."""
+        return f"{self.path}/identity"
+
+    @property
+    def keys(self) -> str:
+        """Private keys, directory 0700; used when the manifest names no identity store."""
+        return f"{self.path}/keys"
+
+    @property
+    def hints(self) -> str:
+        """Run-time hints for programs: addresses and paths as shell assignments, no secret."""
+        return f"{self.path}/env"
+
+    @property
+    def temporary(self) -> str:
+        """TMPDIR of our own processes."""
+        return f"{self.path}/tmp"
+
+    @property
+    def supervisor_socket(self) -> str:
+        """The socket of supervisor's RPC interface."""
+        return f"{self.path}/supervisor.sock"
+
+    @property
+    def supervisor_pidfile(self) -> str:
+        """The pid of supervisord."""
+        return f"{self.path}/supervisord.pid"
+
+    @property
+    def ledger_socket(self) -> str:
+        """The socket on which PID 1 tells subscribers every change of the readiness ledger."""
+        return f"{self.path}/ledger.sock"
+
+
+def check_socket_paths(path: str) -> None:
+    """Raise UnsafePath when a socket in the run directory ``path`` would not fit an AF_UNIX address."""
+    longest = len(os.fsencode(f"{path}/{_LONGEST_SOCKET}"))
+    if longest > _UNIX_PATH_BYTES:
+        limit = _UNIX_PATH_BYTES - len(_LONGEST_SOCKET) - 1
+        raise errors.UnsafePath(
+            f"run directory {path}",
+            f"its sockets would need {longest} bytes and an AF_UNIX address holds {_UNIX_PATH_BYTES}",
+            f"choose a path of at most {limit} bytes",
+        )
+
+
+def judge_ownership(what: str, status: os.stat_result, uid: int) -> None:
+    """Raise UnsafePath, naming ``what``, unless ``status`` is of a directory that only ``uid`` can write to."""
+    if status.st_uid != uid:
+        raise errors.UnsafePath(
+            what, f"it is owned by uid {status.st_uid} and this process is uid {uid}", "give it to this user"
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        mode = f"{stat.S_IMODE(status.st_mode):04o}"
+        raise errors.UnsafePath(what, f"its mode {mode} lets group or others write", "chmod go-w it")
+
+
+def open_or_create(path: str) -> RunDirectory:
+    """Return the run directory at ``path``, created 0755 where it is missing.
+
+    Raises UnsafePath when it breaks a rule of this module and OSError when it cannot be made.
+    """
+    check_socket_paths(path)
+    fd, _ = directories.open_confined(path, create=True)
+    try:
+        judge_ownership(f"run directory {path}", os.fstat(fd), os.geteuid())
+        _prove_writable(path, fd)
+    finally:
+        os.close(fd)
+    return RunDirectory(path)
+
+
+def _prove_writable(path: str, fd: int) -> None:
+    probe = f".writable.{os.getpid()}"
+    try:
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=fd))
+    except OSError as error:
+        raise errors.UnsafePath(
+            f"run directory {path}",
+            f"it cannot be written: {errors.describe_os_error(error)}",
+            "mount a writable tmpfs there",
+        ) from error
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(probe, dir_fd=fd)
+
+
+def remove_seal(run: RunDirectory) -> bool:
+    """Remove the seal of an earlier boot or generation; say whether there was one.
+
+    Whatever stands in the seal's place is removed, a directory only when it is empty.
+    """
+    try:
+        os.unlink(run.seal)
+    except FileNotFoundError:
+        return False
+    except IsADirectoryError:
+        os.rmdir(run.seal)
+    return True
