@@ -1,0 +1,227 @@
+"""The compiler: a manifest's file to a plan, or to all that is wrong with it.
+
+Rules
+-----
+* The same bytes and the same options give the same plan. Nothing of this machine goes in but what the options and
+  ``${here}`` name.
+* There is a plan exactly when no finding is an error.
+* Programs stand in start order: the probe server, Stage B, the manifest's programs by the length of the longest chain
+  before them and then as written, the seal.
+"""
+
+import dataclasses
+import hashlib
+import os
+
+from contract import errors, rundir, version
+from manifest import expressions, fields, graph, model, overlap, plan, semantics, source, structure, tree
+from manifest.diagnostics import Diagnostic, Findings
+from manifest.resolver import Resolver
+
+_FIRST_PRIORITY, _LAST_PRIORITY = 10, 98
+_SYSTEM_STOP_SECONDS = 5.0
+_SYSTEM_RETRIES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Relocation:
+    """How ``bootseal up`` moves a boot out of its container.
+
+    A writable root ``/x`` becomes ``writable_root + "/x"`` and need not be mounted; ``strict`` replaces boot.strict;
+    ``loopback_only`` makes every host 127.0.0.1; ``listen`` (``host:port``) replaces probes.listen.
+    """
+
+    writable_root: str
+    loopback_only: bool
+    strict: bool
+    listen: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildOptions:
+    """Where the product and its run directory will be when the plan is used."""
+
+    prefix: str = plan.PREFIX
+    run_directory: str = rundir.DEFAULT
+    relocation: Relocation | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What became of the manifest ``path``; ``text`` is its source, for showing the diagnostics."""
+
+    path: str
+    plan: plan.Plan | None
+    diagnostics: tuple[Diagnostic, ...]
+    text: str
+
+
+def load(path: str, options: BuildOptions | None = None) -> Result:
+    """Compile the manifest ``path``; every fault of it is a diagnostic, never an exception.
+
+    Raises BootsealError when an option is wrong.
+    """
+    findings = Findings()
+    options = options or BuildOptions()
+    listen = _listen_override(options)
+    data = source.read(path, findings)
+    if data is None:
+        return Result(path, None, findings.ordered(), "")
+    text = source.decode(data, findings)
+    root = None if text is None else source.parse(text, findings)
+    subject = None if root is None else structure.check(root, findings)
+    made = None
+    if subject is not None:
+        compiled = _compile(subject, os.path.dirname(os.path.abspath(path)), options, findings)
+        digest = hashlib.sha256(data).hexdigest()
+        probes = dataclasses.replace(compiled.probes, host=listen[0], port=listen[1]) if listen else compiled.probes
+        made = dataclasses.replace(compiled, manifest_sha256=digest, probes=probes)
+    shown = data.decode("utf-8", "replace") if text is None else text
+    return Result(path, None if findings.has_errors else made, findings.ordered(), shown.removeprefix("\ufeff"))
+
+
+def _listen_override(options: BuildOptions) -> tuple[str, int] | None:
+    if options.relocation is None or options.relocation.listen is None:
+        return None
+    found = fields.listen_address(options.relocation.listen)
+    if isinstance(found, str):
+        raise errors.BootsealError(f"listen {options.relocation.listen}", found, "write for example 127.0.0.1:8080")
+    return found
+
+
+def _compile(subject: structure.Subject, here: str, options: BuildOptions, findings: Findings) -> plan.Plan:
+    manifest = subject.model
+    relocation = options.relocation
+    moved = relocation.writable_root if relocation else ""
+    real = {root.path: f"{moved}{root.path}" for root in manifest.boot.writable}
+    scope = expressions.Scope(here, options.run_directory, real)
+    resolver = Resolver(subject, scope, relocation is not None, findings)
+    semantics.check(subject, findings)
+    boot = _boot(manifest.boot, resolver, relocation)
+    overlap.check(subject, boot.immutable, options.run_directory, findings)
+    store = manifest.identity.store
+    return plan.Plan(
+        schema=plan.SCHEMA,
+        bootseal=version.VERSION,
+        name=manifest.name,
+        manifest_sha256="",
+        config_sha256="",
+        proven_with=None,
+        prefix=options.prefix,
+        run_directory=options.run_directory,
+        relocated=relocation is not None,
+        boot=boot,
+        identity=plan.IdentityPlan(
+            env=manifest.identity.id.env,
+            default=manifest.identity.id.default,
+            store=None if store is None else scope.real_path(store) or store,
+        ),
+        artifacts=tuple(
+            plan.ArtifactPlan(name, resolver.path(("artifacts", name, "path"), artifact.path), artifact.required)
+            for name, artifact in manifest.artifacts.items()
+        ),
+        programs=_programs(manifest, resolver, options),
+        empty_required_set=manifest.required is not None,
+        probes=_probes(manifest.probes, relocation),
+    )
+
+
+def _boot(boot: model.Boot, resolver: Resolver, relocation: Relocation | None) -> plan.BootPlan:
+    def skeleton(index: int, path: str | None) -> str | None:
+        return None if path is None else resolver.path(("boot", "writable", index, "from"), path)
+
+    return plan.BootPlan(
+        immutable=tuple(resolver.path(("boot", "immutable", index), path) for index, path in enumerate(boot.immutable)),
+        strict=relocation.strict if relocation else boot.strict,
+        writable=tuple(
+            plan.WritableRoot(
+                path=resolver.scope.writable[root.path],
+                mode=root.mode,
+                skeleton=skeleton(index, root.skeleton),
+                mount_required=root.mount == "required" and relocation is None,
+            )
+            for index, root in enumerate(boot.writable)
+        ),
+        seal_timeout_seconds=boot.seal_timeout,
+        on_failure=boot.on_failure,
+        environment=tuple(boot.environment),
+    )
+
+
+def _programs(manifest: model.Manifest, resolver: Resolver, options: BuildOptions) -> tuple[plan.ProgramPlan, ...]:
+    order = {
+        name: [one for one in program.after if one in manifest.programs] for name, program in manifest.programs.items()
+    }
+    ranks = graph.ranks(order)
+    named = sorted(manifest.programs, key=lambda name: ranks.get(name, 0))
+    return (
+        _system(plan.PROBES, "probes", 1, ("probes",), options, oneshot=False, required=True),
+        _system(plan.STAGE_B, "stage-b", 5, ("entrypoint", "stage-b"), options, oneshot=True, required=True),
+        *(_program(name, manifest.programs[name], ranks.get(name, 0), resolver) for name in named),
+        _system(plan.SEAL, "seal", 99, ("seal",), options, oneshot=True, required=False),
+    )
+
+
+def _program(name: str, program: model.Program, rank: int, resolver: Resolver) -> plan.ProgramPlan:
+    here: tree.Path = ("programs", name)
+    program_name, *arguments = program.command
+    argv = [resolver.program((*here, "command", 0), program_name)]
+    argv += [resolver.text((*here, "command", index), item) for index, item in enumerate(arguments, 1)]
+    directory = None if program.directory is None else resolver.directory((*here, "directory"), program.directory)
+    ready = program.ready or model.Ready()
+    return plan.ProgramPlan(
+        name=name,
+        role="program",
+        argv=tuple(argv),
+        required=program.required,
+        oneshot=program.oneshot,
+        after=tuple(program.after),
+        ready_for_seconds=0.0 if program.oneshot else ready.lasting,
+        environment={
+            variable: resolver.text((*here, "environment", variable), text)
+            for variable, text in program.environment.items()
+        },
+        directory=directory,
+        stop_signal=program.stop.signal,
+        stop_timeout_seconds=program.stop.timeout,
+        start_retries=program.start_retries,
+        priority=min(_FIRST_PRIORITY + rank, _LAST_PRIORITY),
+        artifacts=tuple(program.artifacts),
+    )
+
+
+def _system(
+    name: str,
+    role: str,
+    priority: int,
+    module: tuple[str, ...],
+    options: BuildOptions,
+    *,
+    oneshot: bool,
+    required: bool,
+) -> plan.ProgramPlan:
+    """Return one of bootseal's own programs: isolated, so that nothing in the image can shadow it."""
+    python = (f"{options.prefix}/bin/python", "-I", "-X", "utf8", "-m")
+    return plan.ProgramPlan(
+        name=name,
+        role=role,
+        argv=(*python, *module, "--run-dir", options.run_directory),
+        required=required,
+        oneshot=oneshot,
+        after=(),
+        ready_for_seconds=0.0,
+        environment={},
+        directory=None,
+        stop_signal="TERM",
+        stop_timeout_seconds=_SYSTEM_STOP_SECONDS,
+        start_retries=_SYSTEM_RETRIES,
+        priority=priority,
+        artifacts=(),
+    )
+
+
+def _probes(probes: model.Probes, relocation: Relocation | None) -> plan.ProbesPlan:
+    (host, port), (metrics_host, metrics_port) = probes.listen, probes.metrics or (probes.listen[0], None)
+    if relocation and relocation.loopback_only:
+        host = metrics_host = "127.0.0.1"
+    return plan.ProbesPlan(host, port, metrics_host, metrics_port)

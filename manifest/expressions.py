@@ -1,0 +1,109 @@
+"""Expressions in text: ``${here}``, ``${run}`` and ``${writable:/path}``.
+
+Rules
+-----
+* Only ``${`` begins an expression; a lone ``$`` is itself. ``$${`` is a literal ``${``.
+* An expression is replaced once; what it stands for is not looked at again.
+* What was written literally is told apart from what an expression gave: where paths move, a literal path is a error.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+from manifest import diagnostics
+
+NAMES = ("here", "run", "writable:")
+_TOKEN = re.compile(r"(?P<escape>\$\$\{)|\$\{(?P<body>[^}]*)(?P<close>\}?)")
+_GAP = "\0"
+"""Stands in ``literal`` for what an expression gave; no text of a manifest holds it."""
+
+
+class ExpressionError(Exception):
+    """An expression that means nothing: a rule's code, ``what: why``, and what to do."""
+
+    def __init__(self, code: str, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+
+
+@dataclasses.dataclass(frozen=True)
+class Scope:
+    """What expressions stand for; ``writable`` maps each writable root of the manifest to where it really is."""
+
+    here: str
+    run: str
+    writable: Mapping[str, str]
+
+    def real_path(self, path: str) -> str | None:
+        """Return where ``path``, a writable root or something beneath one, really is; None when it is neither."""
+        root = path
+        while root and root not in self.writable:
+            root = root.rpartition("/")[0]
+        return self.writable[root] + path[len(root) :] if root else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Expanded:
+    """Text with its expressions replaced; in ``literal`` each of them is one NUL instead."""
+
+    text: str
+    literal: str
+
+
+def expand(text: str, scope: Scope) -> Expanded:
+    """Return ``text`` with its expressions replaced; raises ExpressionError."""
+    full, literal = [], []
+    position = 0
+    for match in _TOKEN.finditer(text):
+        between = text[position : match.start()]
+        full.append(between)
+        literal.append(between)
+        if match["escape"]:
+            full.append("${")
+            literal.append("${")
+        else:
+            full.append(_evaluate(match["body"], bool(match["close"]), scope))
+            literal.append(_GAP)
+        position = match.end()
+    full.append(text[position:])
+    literal.append(text[position:])
+    return Expanded("".join(full), "".join(literal))
+
+
+def _evaluate(body: str, is_closed: bool, scope: Scope) -> str:
+    shown = diagnostics.quote("${" + body + ("}" if is_closed else ""))
+    escape = "write $${ for the characters themselves"
+    if not is_closed:
+        raise ExpressionError("E040", f"{shown} has no closing brace: `${{` begins an expression", escape)
+    if body in {"here", "run"}:
+        return scope.here if body == "here" else scope.run
+    if body.startswith("writable:"):
+        return _writable(body.removeprefix("writable:"), shown, scope)
+    nearest = diagnostics.nearest(body.partition(":")[0], [name.rstrip(":") for name in NAMES])
+    example = {"here": "${here}", "run": "${run}", "writable": "${writable:/path}", None: None}[nearest]
+    remedy = f"write {example}" if example else f"there are ${{here}}, ${{run}} and ${{writable:/path}}; {escape}"
+    raise ExpressionError("E040", f"unknown expression {shown}: a manifest knows three", remedy)
+
+
+def _writable(path: str, shown: str, scope: Scope) -> str:
+    parts = path.split("/")[1:]
+    if not path.startswith("/") or any(part in {"", ".", ".."} for part in parts):
+        raise ExpressionError("E040", f"{shown} names no absolute normal path", "write ${writable:/path}")
+    found = scope.real_path(path)
+    if found is None:
+        why = "it is neither a path of boot.writable nor beneath one"
+        nearest = diagnostics.nearest(path, scope.writable)
+        remedy = f"write ${{writable:{nearest}}}" if nearest else "name one in boot.writable"
+        raise ExpressionError("E041", f"{shown} is not writable: {why}", remedy)
+    return found
+
+
+def literal_path(literal: str, roots: Mapping[str, str]) -> str | None:
+    """Return the one of ``roots`` that stands in ``literal`` as a path of its own or the beginning of one, or None."""
+    for root in sorted(roots, key=len, reverse=True):
+        if re.search(rf"(?<![\w.\-/\0]){re.escape(root)}(?![\w.\-])", literal):
+            return root
+    return None

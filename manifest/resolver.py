@@ -1,0 +1,97 @@
+"""Replaces the expressions of a manifest and judges what comes out: paths, and what supervisord can be told.
+
+Every fault is a finding at the text it came from; the text itself is then used on, so that the rest can be judged too.
+"""
+
+import dataclasses
+
+from manifest import expressions, fields, tree
+from manifest.diagnostics import Findings, quote
+from manifest.structure import Subject
+
+
+@dataclasses.dataclass(frozen=True)
+class Resolver:
+    """Resolves the texts of ``subject`` within ``scope``; ``relocated`` holds the roots that are moved."""
+
+    subject: Subject
+    scope: expressions.Scope
+    is_relocated: bool
+    findings: Findings
+
+    def text(self, path: tree.Path, text: str) -> str:
+        """Return the text at ``path`` with its expressions replaced."""
+        expanded = self._expand(path, text)
+        if expanded is None:
+            return text
+        self._refuse_literal(path, expanded.literal)
+        return expanded.text
+
+    def _expand(self, path: tree.Path, text: str) -> expressions.Expanded | None:
+        try:
+            return expressions.expand(text, self.scope)
+        except expressions.ExpressionError as error:
+            is_consequence = error.code == "E041" and self.subject.was_cut("boot", "writable")
+            if not is_consequence:
+                self.findings.add(error.code, tree.place_of(self.subject.root, path), error.message, error.remedy)
+            return None
+
+    def _refuse_literal(self, path: tree.Path, literal: str) -> None:
+        root = expressions.literal_path(literal, self.scope.writable) if self.is_relocated else None
+        if root is not None:
+            message = f"the path {root} is written out, and it is elsewhere here: {self.scope.writable[root]}"
+            place = tree.place_of(self.subject.root, path)
+            self.findings.add("E043", place, message, f"write ${{writable:{root}}}, which is right everywhere")
+
+    def path(self, path: tree.Path, text: str, *, may_be_literal: bool = True) -> str:
+        """Return the path at ``path`` with its expressions replaced; it must be absolute and normal."""
+        expanded = self._expand(path, text)
+        if expanded is None:
+            return text
+        if not may_be_literal:
+            self._refuse_literal(path, expanded.literal)
+        if fault := fields.path_fault(expanded.text):
+            place = tree.place_of(self.subject.root, path)
+            is_relative = fault == "it is relative"
+            remedy = (
+                f"write ${{here}}/{text.removeprefix('./')}" if is_relative else "write it from / without . or .. or //"
+            )
+            self.findings.add("E029", place, f"{quote(expanded.text)} is not an absolute normal path: {fault}", remedy)
+        return expanded.text
+
+    def directory(self, path: tree.Path, text: str) -> str:
+        """Return the working directory at ``path``, which supervisord must read from its configuration exactly."""
+        full = self.path(path, text, may_be_literal=False)
+        if fault := unreadable_by_supervisord(full):
+            self._refuse(path, "the directory", full, fault)
+        return full
+
+    def program(self, path: tree.Path, text: str) -> str:
+        """Return the program at ``path``, which supervisord looks up by what its configuration says."""
+        full = self.text(path, text)
+        odd = _not_ascii(full)
+        if odd and not self.subject.was_cut(*map(str, path[:-1])):
+            self._refuse(path, "the program", full, odd)
+        return full
+
+    def _refuse(self, path: tree.Path, what: str, text: str, fault: str) -> None:
+        message = f"supervisord's configuration cannot carry {what} {quote(text)}: {fault}"
+        self.findings.add(
+            "E064", tree.place_of(self.subject.root, path), message, "name a link or a copy in plain ASCII"
+        )
+
+
+def _not_ascii(text: str) -> str | None:
+    odd = next((character for character in text if not " " <= character <= "~"), None)
+    return None if odd is None else f"it holds U+{ord(odd):04X}"
+
+
+def unreadable_by_supervisord(text: str) -> str | None:
+    """Return why a line of supervisord.conf cannot carry ``text`` as it is, or None."""
+    if odd := _not_ascii(text):
+        return odd
+    if text != text.strip():
+        return "it begins or ends with a space"
+    if " ;" in text or " #" in text:
+        return "a ; or # after a space begins a comment there"
+    return None

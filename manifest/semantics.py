@@ -1,0 +1,204 @@
+"""The rules that look at several values at once: names, order, roots, what is required.
+
+Pure functions over a sound manifest; each says where it looks and which code of ``manifest.rules`` it gives.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+
+from manifest import diagnostics, graph, plan, tree
+from manifest.diagnostics import Findings, quote
+from manifest.structure import Subject
+
+PROGRAM_LIMIT = 1000
+RESERVED_PROGRAMS = (plan.PROBES, plan.STAGE_B, plan.SEAL)
+_CYCLE_SHOWN = 8
+
+
+def check(subject: Subject, findings: Findings) -> None:
+    """Add a finding for every rule that the manifest breaks."""
+    for rule in _RULES:
+        rule(subject, findings)
+
+
+def _check_lists(subject: Subject, findings: Findings) -> None:
+    """E054: what a list of names holds, it holds once."""
+    manifest = subject.model
+    _refuse_twice(subject, ("boot", "immutable"), manifest.boot.immutable, findings)
+    _refuse_twice(subject, ("boot", "environment"), manifest.boot.environment, findings)
+    for name, program in manifest.programs.items():
+        _refuse_twice(subject, ("programs", name, "after"), program.after, findings)
+        _refuse_twice(subject, ("programs", name, "artifacts"), program.artifacts, findings)
+
+
+def _refuse_twice(subject: Subject, path: tree.Path, names: list[str], findings: Findings) -> None:
+    for index in _repeats(names):
+        message = f"{quote(names[index])} stands twice in this list"
+        findings.add("E054", tree.place_of(subject.root, (*path, index)), message, "keep one of them")
+
+
+def _repeats(names: Iterable[str]) -> Iterator[int]:
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            yield index
+        seen.add(name)
+
+
+def _check_program_names(subject: Subject, findings: Findings) -> None:
+    """E050, E051: the names of bootseal's own programs are taken, and supervisord serves so many."""
+    programs = subject.model.programs
+    for name in programs:
+        if name in RESERVED_PROGRAMS:
+            message = f"{quote(name)} is reserved: bootseal itself brings a program of this name"
+            findings.add(
+                "E050", tree.key_place(subject.root, ("programs", name)), message, f"rename it, e.g. my-{name}"
+            )
+    if len(programs) > PROGRAM_LIMIT:
+        message = f"{len(programs)} programs: at most {PROGRAM_LIMIT} are allowed"
+        findings.add("E051", tree.key_place(subject.root, ("programs",)), message, "split the container")
+
+
+def _check_order(subject: Subject, findings: Findings) -> None:
+    """E052, E053, E055, W001: `after` names other programs, without a circle."""
+    programs = subject.model.programs
+    known = subject.names("programs")
+    order: dict[str, list[str]] = {}
+    for name, program in programs.items():
+        order[name] = []
+        for index, earlier in enumerate(program.after):
+            place = tree.place_of(subject.root, ("programs", name, "after", index))
+            if earlier == name:
+                findings.add("E053", place, f"{quote(name)} comes after itself", "remove it")
+            elif earlier in programs:
+                order[name].append(earlier)
+                _warn_of_optional(subject, name, earlier, place, findings)
+            elif earlier in RESERVED_PROGRAMS:
+                message = f"{quote(earlier)} is a program of bootseal itself: it cannot be waited for"
+                findings.add(
+                    "E052", place, message, "remove it; it starts first" if earlier != plan.SEAL else "remove it"
+                )
+            elif earlier not in known:
+                nearest = findings.nearest(earlier, known)
+                remedy = f"write `{nearest}`" if nearest else "name a program of this manifest"
+                findings.add(
+                    "E052", place, f"unknown program {quote(earlier)}: nothing under `programs` has this name", remedy
+                )
+    for cycle in graph.cycles(order):
+        index = programs[cycle[0]].after.index(cycle[1])
+        place = tree.place_of(subject.root, ("programs", cycle[0], "after", index))
+        findings.add(
+            "E055", place, f"programs wait for each other: {_show_cycle(cycle)}", "remove one `after` of the circle"
+        )
+
+
+def _warn_of_optional(subject: Subject, name: str, earlier: str, place: tree.Place, findings: Findings) -> None:
+    programs = subject.model.programs
+    if not programs[name].required or programs[earlier].required:
+        return
+    if not subject.was_cut("programs", name, "required") and not subject.was_cut("programs", earlier, "required"):
+        message = f"{quote(name)} is required and comes after {quote(earlier)}, which is not: so it is in effect"
+        findings.add("W001", place, message, f"make {earlier} required, or do not wait for it")
+
+
+def _show_cycle(cycle: list[str]) -> str:
+    if len(cycle) <= _CYCLE_SHOWN + 1:
+        return " -> ".join(cycle)
+    return f"{' -> '.join(cycle[:_CYCLE_SHOWN])} -> … -> {cycle[-1]} ({len(cycle) - 1} programs)"
+
+
+def _check_readiness(subject: Subject, findings: Findings) -> None:
+    """E056: a one-shot is ready when it has exited 0."""
+    for name, program in subject.model.programs.items():
+        if program.oneshot and program.ready is not None:
+            place = tree.key_place(subject.root, ("programs", name, "ready"))
+            message = f"`ready` in the one-shot {quote(name)}: a one-shot is ready when it has exited 0"
+            findings.add("E056", place, message, "remove `ready`, or `oneshot: true`")
+
+
+def _check_artifacts(subject: Subject, findings: Findings) -> None:
+    """E057, W002: programs use artifacts that exist, and artifacts are used."""
+    known = subject.names("artifacts")
+    used: set[str] = set()
+    for name, program in subject.model.programs.items():
+        used.update(program.artifacts)
+        for index, artifact in enumerate(program.artifacts):
+            if artifact not in known:
+                nearest = findings.nearest(artifact, known)
+                place = tree.place_of(subject.root, ("programs", name, "artifacts", index))
+                remedy = f"write `{nearest}`" if nearest else "define it under `artifacts`"
+                findings.add(
+                    "E057",
+                    place,
+                    f"unknown artifact {quote(artifact)}: nothing under `artifacts` has this name",
+                    remedy,
+                )
+    if subject.was_cut("programs"):
+        return
+    for artifact in subject.model.artifacts:
+        if artifact not in used:
+            place = tree.key_place(subject.root, ("artifacts", artifact))
+            message = f"the artifact {quote(artifact)} is used by no program"
+            findings.add("W002", place, message, "name it in a program's `artifacts`, or remove it")
+
+
+def _check_required(subject: Subject, findings: Findings) -> None:
+    """E061, E062: an empty required set is either an oversight or said on purpose."""
+    if any(subject.was_cut(*path) for path in (("programs", "*", "required"), ("required",))):
+        return
+    programs = subject.model.programs
+    required = next((name for name, program in programs.items() if program.required), None)
+    if subject.model.required is not None and required is not None:
+        message = f"`required: []` says that no program is required, and {quote(required)} is"
+        place = tree.key_place(subject.root, ("required",))
+        findings.add("E062", place, message, "remove it, or write `required: false` in the programs")
+    elif subject.model.required is None and required is None:
+        message = "no program is required: the container would be ready with nothing running"
+        has_programs = tree.find(subject.root, ("programs",)) is not None
+        place = tree.key_place(subject.root, ("programs",)) if has_programs else subject.root.place
+        findings.add("E061", place, message, "make one required, or write `required: []` if that is meant")
+
+
+def _check_listeners(subject: Subject, findings: Findings) -> None:
+    """E063: the two ports of the probe server are two."""
+    probes = subject.model.probes
+    if probes.metrics is None or subject.was_cut("probes"):
+        return
+    (host, port), (other_host, other_port) = probes.listen, probes.metrics
+    overlaps = host == other_host or any(ipaddress.ip_address(one).is_unspecified for one in (host, other_host))
+    if port == other_port and overlaps:
+        place = tree.place_of(subject.root, ("probes", "metrics"))
+        findings.add("E063", place, f"probes and metrics would both listen on port {port}", "choose another port")
+
+
+def _check_writable(subject: Subject, findings: Findings) -> None:
+    """E058, E060: a writable root is named once, and the identity store lies under one."""
+    roots = [root.path for root in subject.model.boot.writable]
+    for index in _repeats(roots):
+        place = tree.place_of(subject.root, ("boot", "writable", index, "path"))
+        findings.add("E058", place, f"{quote(roots[index])} is writable already: it stands twice", "keep one of them")
+    store = subject.model.identity.store
+    if store is None or subject.was_cut("boot", "writable") or any(is_within(store, root) for root in roots):
+        return
+    nearest = diagnostics.nearest(store, roots)
+    place = tree.place_of(subject.root, ("identity", "store"))
+    message = f"the identity store {quote(store)} is not writable: it lies under no path of boot.writable"
+    remedy = f"put it under {nearest}" if nearest else f"add {store} to boot.writable"
+    findings.add("E060", place, message, remedy)
+
+
+def is_within(path: str, root: str) -> bool:
+    """Say whether ``path`` is ``root`` or lies beneath it."""
+    return path == root or path.startswith(f"{root}/")
+
+
+_RULES = (
+    _check_lists,
+    _check_program_names,
+    _check_order,
+    _check_readiness,
+    _check_artifacts,
+    _check_required,
+    _check_listeners,
+    _check_writable,
+)
