@@ -1,0 +1,1 @@
+"""What an artifact is, and whether the image really contains it."""
