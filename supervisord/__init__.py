@@ -1,0 +1,1 @@
+"""All that speaks supervisor: its config, the RPC client, and the extension that lives in PID 1."""

@@ -1,0 +1,86 @@
+"""The RPC client over supervisor's own unix socket, the interface that ``supervisorctl`` uses.
+
+Every call has a timeout: supervisord answers nobody while it is stopped or blocked
+(supervisor 4.3.0, ``Supervisor.runforever`` is one thread).
+"""
+
+import http.client
+import socket
+import xml.parsers.expat
+import xmlrpc.client
+from typing import Any
+
+from contract import errors
+from contract import snapshot as snapshots
+
+SHUTDOWN_STATE = 6
+"""The fault supervisor answers to every call once a shutdown or reload began (supervisor.xmlrpc.Faults)."""
+_ANSWER_LIMIT = 16 * 1024 * 1024
+
+
+class Unreachable(errors.BootsealError):
+    """Supervisord did not answer in time, or nobody listens on its socket."""
+
+
+class Refused(errors.BootsealError):
+    """Supervisord answered with a fault; ``code`` is supervisor's number for it."""
+
+    def __init__(self, what: str, why: str, code: int) -> None:
+        super().__init__(what, why)
+        self.code = code
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout_seconds: float) -> None:
+        super().__init__("localhost", timeout=timeout_seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Client:
+    """Calls supervisord over the unix socket at ``socket_path``; a connection per call."""
+
+    def __init__(self, socket_path: str) -> None:
+        self._path = socket_path
+
+    def call(self, method: str, *arguments: Any, timeout_seconds: float = 5.0) -> Any:
+        """Return the answer of ``method``; raises Unreachable or Refused."""
+        body = xmlrpc.client.dumps(arguments, method).encode()
+        connection = _UnixConnection(self._path, timeout_seconds)
+        try:
+            connection.request("POST", "/RPC2", body, {"Content-Type": "text/xml"})
+            response = connection.getresponse()
+            answer = response.read(_ANSWER_LIMIT)
+            if response.status != http.client.OK:
+                raise Unreachable(f"supervisord at {self._path}", f"it answered HTTP status {response.status}")
+            return xmlrpc.client.loads(answer)[0][0]
+        except xmlrpc.client.Fault as fault:
+            raise Refused(method, str(fault.faultString), int(fault.faultCode)) from fault
+        except TimeoutError as error:
+            why = f"no answer within {timeout_seconds:g} s"
+            raise Unreachable(f"supervisord at {self._path}", why, "it is stopped, blocked or overloaded") from error
+        except (OSError, http.client.HTTPException) as error:
+            why = errors.describe_os_error(error) if isinstance(error, OSError) else repr(error)
+            raise Unreachable(f"supervisord at {self._path}", why, "is the container booting or stopping?") from error
+        except (xmlrpc.client.Error, xml.parsers.expat.ExpatError, ValueError, LookupError) as error:
+            raise Unreachable(f"supervisord at {self._path}", f"its answer is no XML-RPC: {error}") from error
+        finally:
+            connection.close()
+
+    def snapshot(self, *, timeout_seconds: float = 5.0) -> snapshots.Snapshot:
+        """Return the readiness ledger; raises Unreachable, Refused or InvalidRecord."""
+        return snapshots.parse(self._text("bootseal.snapshot", timeout_seconds), "snapshot")
+
+    def summary(self, *, timeout_seconds: float = 5.0) -> snapshots.Summary:
+        """Return the ledger's summary; raises Unreachable, Refused or InvalidRecord."""
+        return snapshots.parse_summary(self._text("bootseal.summary", timeout_seconds), "summary")
+
+    def _text(self, method: str, timeout_seconds: float) -> bytes:
+        text = self.call(method, timeout_seconds=timeout_seconds)
+        if not isinstance(text, str):
+            raise Unreachable(f"supervisord at {self._path}", f"its answer to {method} is not text")
+        return text.encode()

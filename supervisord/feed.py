@@ -1,0 +1,201 @@
+"""The ledger's subscribers: PID 1 tells each of them every change, in its own loop, without ever waiting.
+
+One JSON object a line on a unix stream socket of mode 0700. To a subscriber: ``{"type": "snapshot", "snapshot": …}``,
+the whole ledger, on subscription; ``{"type": "change", "after": N, "snapshot": …}`` after each turn that changed
+something, with only the programs that changed since revision N (``contract.snapshot.merge``); and
+``{"type": "beat", "revision": N}`` at least once a second. From a subscriber, first: ``{"subscribe": NAME, "pid": PID}``; the probe server so says that it serves.
+
+Rules
+-----
+* A subscriber that does not read is dropped when its backlog passes ``BACKLOG_LIMIT``; it may come again.
+* A subscriber is known by the kernel's word (SO_PEERCRED), not by its own: name and pid must agree with the ledger.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+BACKLOG_LIMIT = 8 * 1024 * 1024
+SUBSCRIBER_LIMIT = 32
+_HELLO_LIMIT = 4096
+_CHUNK = 65536
+
+
+class Subscriber:
+    """One connection."""
+
+    def __init__(self, connection: socket.socket, feed: "Feed") -> None:
+        self._socket = connection
+        self._feed = feed
+        self._backlog = bytearray()
+        self._hello = b""
+        self.is_subscribed = False
+        self.pid = _peer_pid(connection)
+
+    @property
+    def fd(self) -> int:
+        """The descriptor in supervisord's socket map."""
+        return self._socket.fileno()
+
+    def send(self, line: bytes) -> None:
+        """Send ``line`` now or when the peer reads; end the connection when too much waits."""
+        if len(self._backlog) + len(line) > BACKLOG_LIMIT:
+            self._feed.drop(self)
+            return
+        self._backlog += line
+        self.handle_write_event()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def readable(self) -> bool:
+        """Always: the peer's end of the connection is news."""
+        return True
+
+    def writable(self) -> bool:
+        """Whether something waits for the peer to read."""
+        return bool(self._backlog)
+
+    def handle_read_event(self) -> None:
+        """Take the hello line; anything after it is ignored; an end of file ends the subscription."""
+        try:
+            data = self._socket.recv(_CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._feed.drop(self)
+        elif not self.is_subscribed:
+            self._hello += data
+            if b"\n" in self._hello:
+                self._feed.subscribe(self, self._hello.partition(b"\n")[0])
+            elif len(self._hello) > _HELLO_LIMIT:
+                self._feed.drop(self)
+
+    def handle_write_event(self) -> None:
+        """Send what the peer's buffer takes."""
+        try:
+            while self._backlog:
+                sent = self._socket.send(self._backlog[:_CHUNK])
+                del self._backlog[:sent]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._feed.drop(self)
+
+    def handle_error(self) -> None:
+        """Supervisord's loop caught an exception of ours: end this connection only."""
+        self._feed.drop(self)
+
+
+class Feed:
+    """The listening socket and its subscribers."""
+
+    def __init__(
+        self,
+        path: str,
+        socket_map: dict[int, Any],
+        current: Callable[[], bytes],
+        on_subscriber: Callable[[str, int, bool], None],
+    ) -> None:
+        """Listen at ``path``.
+
+        ``current`` gives the line to send to a new subscriber; ``on_subscriber(name, pid, began)`` learns when
+        a subscription began or ended. Raises OSError when the socket cannot be made.
+        """
+        self._map = socket_map
+        self._current = current
+        self._on_subscriber = on_subscriber
+        self._names: dict[int, str] = {}
+        self._subscribers: dict[int, Subscriber] = {}
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        before = os.umask(0o077)
+        try:
+            self._socket.bind(path)
+        finally:
+            os.umask(before)
+        self._socket.listen(SUBSCRIBER_LIMIT)
+        self._map[self._socket.fileno()] = self
+
+    def broadcast(self, line: bytes) -> None:
+        """Send ``line`` to every subscriber."""
+        for subscriber in list(self._subscribers.values()):
+            if subscriber.is_subscribed:
+                subscriber.send(line)
+
+    def subscribe(self, subscriber: Subscriber, hello: bytes) -> None:
+        """Begin the subscription that ``hello`` asks for."""
+        try:
+            name = json.loads(hello)["subscribe"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            name = None
+        if not isinstance(name, str):
+            self.drop(subscriber)
+            return
+        subscriber.is_subscribed = True
+        self._names[subscriber.fd] = name
+        self._on_subscriber(name, subscriber.pid, True)
+        subscriber.send(self._current())
+
+    def drop(self, subscriber: Subscriber) -> None:
+        """End a connection."""
+        fd = subscriber.fd
+        if self._subscribers.pop(fd, None) is None:
+            return
+        self._map.pop(fd, None)
+        subscriber.close()
+        name = self._names.pop(fd, None)
+        if name is not None:
+            self._on_subscriber(name, subscriber.pid, False)
+
+    def close(self) -> None:
+        """Close everything; the socket file stays for the next generation to replace."""
+        for subscriber in list(self._subscribers.values()):
+            self._map.pop(subscriber.fd, None)
+            subscriber.close()
+        self._subscribers.clear()
+        self._map.pop(self._socket.fileno(), None)
+        self._socket.close()
+
+    def readable(self) -> bool:
+        """Always: new subscribers may come."""
+        return True
+
+    def writable(self) -> bool:
+        """Never."""
+        return False
+
+    def handle_read_event(self) -> None:
+        """Accept a connection; one too many is closed at once."""
+        try:
+            connection, _ = self._socket.accept()
+        except OSError:
+            return
+        connection.setblocking(False)
+        if len(self._subscribers) >= SUBSCRIBER_LIMIT:
+            connection.close()
+            return
+        subscriber = Subscriber(connection, self)
+        self._subscribers[subscriber.fd] = subscriber
+        self._map[subscriber.fd] = subscriber
+
+    def handle_write_event(self) -> None:
+        """Never called: ``writable`` is false."""
+
+    def handle_error(self) -> None:
+        """Nothing to undo: accepting keeps no state."""
+
+
+def _peer_pid(connection: socket.socket) -> int:
+    """Return the pid of the connecting process by SO_PEERCRED (unix(7): struct ucred)."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, _, _ = struct.unpack("3i", credentials)
+    return int(pid)

@@ -1,0 +1,57 @@
+"""supervisord's own log, printed by us: never blocking, and without lines that only look like trouble.
+
+supervisord.conf says ``silent=true``, so supervisord prints nothing itself; this handler does. Three of supervisor's
+messages would alarm a reader for nothing (supervisor 4.3.0): CRIT "running without any HTTP authentication checking",
+which it prints for every socket without a password, ours of mode 0700 included; and WARN "received SIGTERM indicating
+exit request" and "stopped: NAME (terminated by SIGTERM)", which are a stop that somebody asked for.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from supervisor import loggers
+
+_FORMAT = "%(asctime)s %(levelname)s %(message)s\n"
+
+
+class Handler(loggers.Handler):  # type: ignore[misc]  # supervisor carries no types
+    """Sends each record of supervisord's logger to ``write``."""
+
+    def __init__(self, write: Callable[[bytes], bool]) -> None:
+        loggers.Handler.__init__(self)
+        self._write = write
+
+    def emit(self, record: Any) -> None:
+        """Print ``record`` unless it is harmless by the list above."""
+        line = record.asdict()
+        level = judge(line["message"], record.level)
+        if level is not None:
+            line = {**line, "levelname": loggers.LOG_LEVELS_BY_NUM[level]}
+            self._write((_FORMAT % line).encode("utf-8", "backslashreplace"))
+
+    def reopen(self) -> None:
+        """Nothing to reopen: the descriptor is the container's."""
+
+    def remove(self) -> None:
+        """Nothing to remove."""
+
+    def close(self) -> None:
+        """Nothing to close: the descriptor is the container's."""
+
+    def flush(self) -> None:
+        """Nothing is held back here."""
+
+
+def judge(message: str, level: int) -> int | None:
+    """Return the level at which to print ``message``, or None not to print it."""
+    if "running without any HTTP authentication checking" in message:
+        return None
+    asked_for = message.startswith("stopped: ") or (message.startswith("received SIG") and "request" in message)
+    return int(loggers.LevelsByName.INFO) if asked_for else level
+
+
+def redirect(logger: Any, write: Callable[[bytes], bool]) -> None:
+    """Print the records of supervisord's ``logger`` with ``write``, at its level and above."""
+    handler = Handler(write)
+    handler.setLevel(logger.level)
+    logger.handlers = [handler]

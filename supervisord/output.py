@@ -1,0 +1,140 @@
+"""Output that nobody reads must not freeze PID 1.
+
+supervisord writes its log with a blocking write in its only thread: when the container's stdout pipe is full,
+it answers no RPC and ignores SIGTERM. So everything PID 1 prints goes through a ``Channel``: what the descriptor
+takes at once is written, the rest waits in a bounded backlog, and what does not fit is dropped whole line by
+whole line and counted.
+
+Rules
+-----
+* The descriptor's flags are left alone: they are shared with other processes. poll(2) says whether a write would
+  block, and a write of at most PIPE_BUF bytes after POLLOUT does not (pipe(7)).
+* Lines of different programs never interleave; a line longer than ``LINE_LIMIT`` is cut into pieces.
+"""
+
+import collections
+import os
+import select
+
+_PIPE_BUF = 4096
+BACKLOG_LIMIT = 1024 * 1024
+LINE_LIMIT = 16 * 1024
+LAST_LINES = 5
+_LAST_BYTES = 512
+
+
+class Channel:
+    """A descriptor of PID 1 (1 or 2) that never blocks; lives in supervisord's socket map while it has a backlog."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._backlog: collections.deque[bytes] = collections.deque()
+        self._size = 0
+        self._broken = False
+        self.dropped = 0
+
+    def write(self, data: bytes) -> bool:
+        """Write or keep ``data``, whole lines; say whether it was kept."""
+        if self._broken or self._size + len(data) > BACKLOG_LIMIT:
+            self.dropped += data.count(b"\n") or 1
+            return False
+        self._backlog.append(data)
+        self._size += len(data)
+        self.flush()
+        return not self._broken
+
+    def flush(self, patience_seconds: float = 0.0) -> None:
+        """Write what the descriptor takes, waiting at most ``patience_seconds`` each time it is full."""
+        poller = select.poll()
+        try:
+            poller.register(self._fd, select.POLLOUT)
+            while self._backlog and not self._broken:
+                events = poller.poll(patience_seconds * 1000)
+                if not events:
+                    return
+                if not events[0][1] & select.POLLOUT:
+                    self._give_up()
+                    return
+                self._write_piece()
+        except OSError:
+            self._give_up()
+
+    def _write_piece(self) -> None:
+        first = self._backlog[0]
+        written = os.write(self._fd, first[:_PIPE_BUF])
+        self._size -= written
+        if written == len(first):
+            self._backlog.popleft()
+        else:
+            self._backlog[0] = first[written:]
+
+    def _give_up(self) -> None:
+        """The reader is gone for good (EPIPE, closed descriptor)."""
+        self._broken = True
+        self.dropped += len(self._backlog)
+        self._backlog.clear()
+        self._size = 0
+
+    def readable(self) -> bool:
+        """Never: supervisord's loop asks every object of its socket map."""
+        return False
+
+    def writable(self) -> bool:
+        """Whether a backlog waits for the descriptor."""
+        return bool(self._backlog)
+
+    def handle_write_event(self) -> None:
+        """Supervisord's loop says that the descriptor takes bytes again."""
+        self.flush()
+
+    def handle_read_event(self) -> None:
+        """Never called: ``readable`` is false."""
+
+    def handle_error(self) -> None:
+        """Supervisord's loop caught an exception of ours: stop writing."""
+        self._give_up()
+
+
+class LineForwarder:
+    """Forwards programs' output in whole lines and remembers the last lines of each program."""
+
+    def __init__(self, channels: dict[str, Channel]) -> None:
+        """``channels`` maps "stdout" and "stderr" to where they go."""
+        self._channels = channels
+        self._partial: dict[tuple[str, str], bytes] = {}
+        self._last: dict[str, collections.deque[str]] = {}
+
+    def take(self, program: str, stream: str, data: bytes) -> None:
+        """Forward the complete lines of ``data`` and keep the rest until its line is complete."""
+        key = (program, stream)
+        whole, separator, rest = (self._partial.pop(key, b"") + data).rpartition(b"\n")
+        if len(rest) > LINE_LIMIT:
+            whole, separator, rest = whole + separator + rest, b"\n", b""
+        if rest:
+            self._partial[key] = rest
+        if whole or separator:
+            self._forward(program, stream, whole + b"\n")
+
+    def end(self, program: str) -> None:
+        """Forward what is left of ``program``'s last line: its process ended."""
+        for stream in self._channels:
+            rest = self._partial.pop((program, stream), b"")
+            if rest:
+                self._forward(program, stream, rest + b"\n")
+
+    def last_lines(self, program: str) -> tuple[str, ...]:
+        """Return the last lines that ``program`` wrote, at most five and 512 bytes, oldest first."""
+        lines: list[str] = []
+        left = _LAST_BYTES
+        for line in reversed(self._last.get(program, ())):
+            left -= len(line)
+            if left < 0:
+                break
+            lines.append(line)
+        return tuple(reversed(lines))
+
+    def _forward(self, program: str, stream: str, data: bytes) -> None:
+        self._channels[stream].write(data)
+        last = self._last.setdefault(program, collections.deque(maxlen=LAST_LINES))
+        for line in data[-8 * _LAST_BYTES :].splitlines()[-LAST_LINES:]:
+            last.append(line.decode("utf-8", "replace")[:_LAST_BYTES])

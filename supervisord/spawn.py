@@ -1,0 +1,82 @@
+"""What happens between fork and exec of a program.
+
+Rules
+-----
+* A program starts with default signal dispositions and an empty mask. Python ignores SIGPIPE and SIGXFSZ, and
+  ignored signals survive exec; and a stop signal that arrives between fork and exec would be taken by supervisord's
+  handler in the child and lost, so stop signals are blocked around the fork and delivered after the child is
+  back to default dispositions.
+* The program's argv and environment come from the plan, in memory. supervisord.conf carries no value, so no RPC
+  (``getAllConfigInfo``) can reveal one.
+* Of supervisord's own environment a program sees only what Stage A let in, without our private variables.
+* Outside a container's PID namespace a program dies with supervisord (PR_SET_PDEATHSIG, prctl(2)).
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from contract import exit_codes
+from manifest import plan
+
+OWN_VARIABLES = frozenset({"TMPDIR", "SUPERVISOR_SERVER_URL", "SUPERVISOR_ENABLED"})
+"""What supervisord needs or adds, and no program should see."""
+_RESET = (*exit_codes.STOP_SIGNALS, signal.SIGCHLD, signal.SIGUSR2, signal.SIGPIPE, signal.SIGXFSZ)
+_PR_SET_PDEATHSIG = 1
+
+
+def environment(program: plan.ProgramPlan, inherited: dict[str, str]) -> dict[str, str]:
+    """Return the environment of ``program``: what supervisord inherited, less our own, then the plan's."""
+    kept = {name: value for name, value in inherited.items() if name not in OWN_VARIABLES}
+    return {**kept, **program.environment}
+
+
+def install(options: Any, the_plan: plan.Plan, on_fork: Callable[[int], None], *, dies_with_us: bool) -> None:
+    """Wrap ``options.fork`` and ``options.execve`` of supervisor; ``on_fork`` learns each new pid."""
+    original_fork, original_execve = options.fork, options.execve
+    prctl = _prctl() if dies_with_us else None
+
+    def fork() -> int:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, exit_codes.STOP_SIGNALS)
+        pid: int = -1
+        try:
+            pid = original_fork()
+        finally:
+            if pid != 0:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if pid == 0:
+            _prepare_child(prctl)
+        else:
+            on_fork(pid)
+        return pid
+
+    def execve(filename: str, argv: list[str], env: dict[str, str]) -> None:
+        program = the_plan.program(env.get("SUPERVISOR_PROCESS_NAME", ""))
+        if program is None:
+            original_execve(filename, argv, env)
+        else:
+            original_execve(filename, list(program.argv), environment(program, env))
+
+    options.fork = fork
+    options.execve = execve
+
+
+def _prepare_child(prctl: Callable[[int, int], int] | None) -> None:
+    """Undo in the child what supervisord and Python changed; an exception here must end the child, not return."""
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in _RESET:
+            signal.signal(number, signal.SIG_DFL)
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    except BaseException:
+        os._exit(exit_codes.NOT_FOUND)
+
+
+def _prctl() -> Callable[[int, int], int]:
+    import ctypes  # only where we are not PID 1: it costs memory
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    return lambda option, value: int(libc.prctl(option, value, 0, 0, 0))
