@@ -1,0 +1,122 @@
+"""The command line: finds the command and turns every end into an exit code.
+
+Rules
+-----
+* A command's module is imported when it runs, and the help of all commands imports none of them.
+* 0 done, 1 failed, 2 wrong arguments or a manifest with errors. Errors print as ``what: why (what to do)``; a traceback
+  never.
+"""
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+
+import click
+
+from contract import errors, exit_codes, version
+
+COMMANDS = {
+    "check": "Judge a manifest.",
+    "build": "Compile a manifest to the files that boot reads.",
+    "schema": "Print the JSON Schema of the manifest, for editors.",
+    "up": "Boot a manifest here, without a container.",
+    "verify": "Judge this container's seal.",
+    "boot": "Boot as PID 1 (what an image's ENTRYPOINT runs).",
+}
+"""Every command with its one line of help; the module of one is ``entrypoint.commands.NAME``."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"entrypoint.commands.{cmd_name}")
+        found: click.Command = getattr(module, cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, COMMANDS, n=1)
+            raise click.UsageError(f"unknown command {name!r}: {_did_you_mean(close)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _did_you_mean(close: list[str]) -> str:
+    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(COMMANDS)}"
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version.VERSION, prog_name="bootseal")
+def bootseal() -> None:
+    """Boot containers of many programs: ready means ready, sealed and signed."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        code = _run(argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        return exit_codes.GENERIC_FAILURE
+    except click.ClickException as error:
+        return _usage_error(error)
+    except (click.Abort, KeyboardInterrupt):
+        return exit_codes.from_signal(signal.SIGINT)
+    except errors.BootsealError as error:
+        return _fail(str(error))
+    except OSError as error:
+        _discard_output()
+        what = error.filename if isinstance(error.filename, str) else "output"
+        return _fail(f"{what}: {errors.describe_os_error(error)}")
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+        return _fail(f"internal error at {where}: {type(error).__name__}: {error} (please report it)")
+    return code
+
+
+def _run(argv: list[str] | None) -> int:
+    try:
+        code = bootseal.main(args=argv, prog_name="bootseal", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else exit_codes.GENERIC_FAILURE if end.code else exit_codes.OK
+    return code if isinstance(code, int) else exit_codes.OK
+
+
+def _discard_output() -> None:
+    """Drop what could not be written: the interpreter would try again at its end, and complain."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _usage_error(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return exit_codes.USAGE_ERROR
+    context = getattr(error, "ctx", None)
+    remedy = f" (see `{context.command_path} --help`)" if context else ""
+    click.echo(f"bootseal: {error.format_message().rstrip('.')}{remedy}", err=True)
+    return exit_codes.USAGE_ERROR
+
+
+def _fail(text: str) -> int:
+    click.echo(f"bootseal: {text}", err=True)
+    return exit_codes.GENERIC_FAILURE

@@ -1,0 +1,61 @@
+"""The hand-over: PID 1 becomes supervisord, with an environment that is an allow-list.
+
+Rules
+-----
+* Only names of ``ALLOWED``, ``LC_*`` and the manifest's ``boot.environment`` pass: ``/proc/1/environ`` and every
+  program's environment hold nothing else that the container was started with.
+* Stop signals are blocked over the exec and stay pending; the extension unblocks them inside supervisord.
+* A process that is not PID 1 becomes a subreaper (prctl(2)), so that no orphan escapes it.
+"""
+
+import os
+from collections.abc import Mapping
+
+from contract import errors, exit_codes, rundir
+from entrypoint import phases, preflight, stop
+from manifest import plan
+
+ALLOWED = frozenset({"PATH", "HOME", "USER", "LOGNAME", "HOSTNAME", "LANG", "LANGUAGE", "TZ", "TERM", "BOOTSEAL_SPEEDUPS"})
+_PR_SET_CHILD_SUBREAPER = 36
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def environment(inherited: Mapping[str, str], declared: tuple[str, ...], run: rundir.RunDirectory) -> dict[str, str]:
+    """Return the environment of supervisord: what of ``inherited`` is allowed or ``declared``, and our own names."""
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if name in ALLOWED or name in declared or name.startswith("LC_")
+    }
+    kept.setdefault("PATH", _DEFAULT_PATH)
+    return {**kept, "TMPDIR": run.temporary, "BOOTSEAL_RUN_DIR": run.path}
+
+
+def argv(loaded: plan.LoadedPlan) -> list[str]:
+    """Return supervisord's argv: the interpreter by its full path, else the virtual environment is lost."""
+    isolated = [preflight.interpreter(loaded.plan), "-I", "-X", "utf8"]
+    return [*isolated, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", loaded.config_path]
+
+
+def become_supervisord(loaded: plan.LoadedPlan, run: rundir.RunDirectory) -> None:
+    """Replace this process by supervisord; returns only by raising CannotHandOver or OSError."""
+    if os.getpid() != 1:
+        _become_subreaper()
+    os.umask(0o022)
+    stop.block()
+    command = argv(loaded)
+    try:
+        os.execve(command[0], command, environment(os.environ, loaded.plan.boot.environment, run))
+    except FileNotFoundError as error:
+        raise phases.CannotHandOver(command[0], "it does not exist", "", exit_codes.NOT_FOUND) from error
+    except OSError as error:
+        why = errors.describe_os_error(error)
+        raise phases.CannotHandOver(command[0], why, "", exit_codes.CANNOT_EXECUTE) from error
+
+
+def _become_subreaper() -> None:
+    import ctypes  # only outside a container's PID namespace
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")

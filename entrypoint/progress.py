@@ -1,0 +1,73 @@
+"""What a person watches while a tree boots: the events of one boot, folded into a row per phase and program. Pure."""
+
+import dataclasses
+from typing import Any
+
+BOOTING, READY, UNREADY, FAILED, STOPPED = "booting", "ready", "unready", "failed", "stopped"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One program as it is shown; ``at_seconds`` is when it came to this state, from the start of Stage A."""
+
+    name: str
+    state: str
+    detail: str
+    at_seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """Everything shown. ``failure`` is the cause of a failed boot; ``phases`` counts Stage A's completed phases."""
+
+    state: str = BOOTING
+    phases: int = 0
+    stage_a_ms: float = 0.0
+    rows: tuple[Row, ...] = ()
+    sealed_seconds: float | None = None
+    failure: str = ""
+    missing: tuple[str, ...] = ()
+
+    def row(self, name: str) -> Row | None:
+        """Return the row of the program ``name``."""
+        return next((row for row in self.rows if row.name == name), None)
+
+
+def begin(programs: tuple[str, ...]) -> Progress:
+    """Return the progress of a boot that has not begun."""
+    return Progress(rows=tuple(Row(name, "waiting", "", 0.0) for name in programs))
+
+
+def after(progress: Progress, event: dict[str, Any], at_seconds: float) -> Progress:
+    """Return ``progress`` after ``event``, which came ``at_seconds`` into the boot."""
+    name = str(event.get("program", ""))
+    match event.get("event"):
+        case "PhaseCompleted":
+            duration = float(event.get("duration_ms", 0.0))
+            return dataclasses.replace(
+                progress, phases=progress.phases + 1, stage_a_ms=progress.stage_a_ms + duration
+            )
+        case "ProgramStarted":
+            return _with_row(progress, Row(name, "started", f"pid {event.get('pid')}", at_seconds))
+        case "ProgramReady":
+            return _with_row(progress, Row(name, "ready", str(event.get("ready_by", "")), at_seconds))
+        case "ProgramFailed":
+            return _with_row(progress, Row(name, "failed", str(event.get("reason", "")), at_seconds))
+        case "BootstrapCompleted":
+            return dataclasses.replace(progress, sealed_seconds=at_seconds)
+        case "BootstrapFailed":
+            cause = f"{event.get('phase')}: {event.get('cause')}"
+            return dataclasses.replace(progress, state=FAILED, failure=progress.failure or cause)
+        case "ReadinessChanged" if progress.state not in {FAILED, STOPPED}:
+            state = READY if event.get("ready") is True else UNREADY
+            missing = tuple(str(name) for name in event.get("missing", ()))
+            return dataclasses.replace(progress, state=state, missing=missing)
+        case "StopRequested" if progress.state != FAILED:
+            return dataclasses.replace(progress, state=STOPPED)
+        case _:
+            return progress
+
+
+def _with_row(progress: Progress, row: Row) -> Progress:
+    rows = tuple(row if existing.name == row.name else existing for existing in progress.rows)
+    return dataclasses.replace(progress, rows=rows)

@@ -1,0 +1,201 @@
+"""The work of ``bootseal up``: compile to a directory of its own, boot it below this process, show its events."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from contract import clock, errors, exit_codes, rundir
+from entrypoint import building, display, foreground, progress
+from manifest import compile as compiling
+from manifest import plan
+
+_POLL_SECONDS = 0.03
+_TIMEOUT = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wishes:
+    """What the command line asked for; ``timeout_seconds`` is None for no limit but the manifest's."""
+
+    file: str
+    until_ready: bool
+    timeout_seconds: float | None
+    strict: bool
+    listen: str | None
+    state: str | None
+    output: str
+
+
+def parse_timeout(text: str | None) -> float | None:
+    """Return the seconds of a duration such as ``90s`` or ``1m30s``; raises BootsealError."""
+    if text is None:
+        return None
+    match = _TIMEOUT.fullmatch(text)
+    if not text or match is None or not any(match.groups()):
+        raise errors.BootsealError(f"--timeout {text}", "it is no duration", "write for example 30s or 2m")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def run(wishes: Wishes) -> int:
+    """Boot as wished and return the exit code; raises BootsealError for what the user can correct."""
+    with _state_directory(wishes.state) as state:
+        loaded = _compile(wishes, state)
+        if loaded is None:
+            return exit_codes.USAGE_ERROR
+        return _boot(wishes, state, loaded)
+
+
+@contextlib.contextmanager
+def _state_directory(wanted: str | None) -> Iterator[str]:
+    """Give a directory for everything this boot writes; one of our own making is removed afterwards."""
+    if wanted is not None:
+        path = os.path.realpath(wanted)
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        rundir.check_socket_paths(f"{path}/run")
+        yield path
+        return
+    parent = os.path.realpath(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    path = tempfile.mkdtemp(prefix="bootseal-", dir=parent if os.access(parent, os.W_OK) else None)
+    try:
+        rundir.check_socket_paths(f"{path}/run")
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _compile(wishes: Wishes, state: str) -> plan.LoadedPlan | None:
+    """Return the compiled plan in ``state``, or None after printing what is wrong with the manifest."""
+    relocation = compiling.Relocation(f"{state}/root", True, wishes.strict, wishes.listen)
+    options = compiling.BuildOptions(sys.prefix, f"{state}/run", relocation)
+    result = compiling.load(wishes.file, options)
+    building.report(result, sys.stderr)
+    if result.plan is None:
+        return None
+    directory = f"{state}/plan"
+    os.makedirs(directory, exist_ok=True)
+    building.write(building.finish(result.plan, prove=False), directory)
+    return plan.load(directory)
+
+
+def _boot(wishes: Wishes, state: str, loaded: plan.LoadedPlan) -> int:
+    programs = tuple(program.name for program in loaded.plan.programs if program.role in {"program", "stage-b"})
+    screen = display.choose(wishes.output, wishes.file, loaded, state)
+    log = os.open(f"{state}/output.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    argv = [sys.executable, "-I", "-X", "utf8", "-m", "entrypoint", "boot"]
+    argv += ["--plan", loaded.directory, "--run-dir", loaded.plan.run_directory]
+    tail = EventTail(f"{state}/run/events.jsonl")
+    with _stop_signals() as received:
+        started = clock.monotonic()
+        boot = foreground.Foreground(argv, log)
+        os.close(log)
+        try:
+            with screen:
+                return _watch(wishes, boot, tail, screen, progress.begin(programs), started, received)
+        finally:
+            boot.sweep()
+
+
+def _watch(
+    wishes: Wishes,
+    boot: foreground.Foreground,
+    tail: "EventTail",
+    screen: display.Display,
+    state: progress.Progress,
+    started: float,
+    received: list[int],
+) -> int:
+    """Follow the boot to its end; return the exit code."""
+    timed_out = reached = False
+    stops = 0
+    while True:
+        code = boot.exit_code()
+        for event in tail.read():
+            at_seconds = clock.monotonic() - started
+            before, state = state, progress.after(state, event, at_seconds)
+            screen.show(event, before, state, at_seconds)
+        if code is not None:
+            break
+        while stops < len(received):
+            stops += 1
+            boot.stop()
+        if wishes.until_ready and state.state == progress.READY and not reached:
+            reached = True
+            boot.stop()
+        late = wishes.timeout_seconds is not None and clock.monotonic() - started > wishes.timeout_seconds
+        if late and not timed_out and not reached and state.state != progress.READY:
+            timed_out = True
+            screen.note(f"not ready within {wishes.timeout_seconds:g} s, stopping")
+            boot.stop()
+        screen.tick(state)
+        time.sleep(_POLL_SECONDS)
+    if timed_out and code == exit_codes.OK:
+        code = exit_codes.INFRASTRUCTURE_FAILURE
+    screen.end(code, state)
+    return code
+
+
+class EventTail:
+    """Reads the events that were appended to ``events.jsonl`` since the last look, over its rotation."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1
+        self._rest = b""
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the new events, oldest first."""
+        lines: list[bytes] = []
+        while self._open():
+            data = self._rest
+            while chunk := os.read(self._fd, 65536):
+                data += chunk
+            *whole, self._rest = data.split(b"\n")
+            lines.extend(whole)
+            if not self._was_rotated():
+                break
+        return [json.loads(line) for line in lines]
+
+    def _open(self) -> bool:
+        if self._fd < 0:
+            with contextlib.suppress(FileNotFoundError):
+                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        return self._fd >= 0
+
+    def _was_rotated(self) -> bool:
+        """Say whether a new file began; then the next look starts at its first line."""
+        try:
+            current = os.stat(self._path)
+        except FileNotFoundError:
+            return False
+        if os.path.samestat(current, os.fstat(self._fd)):
+            return False
+        os.close(self._fd)
+        self._fd, self._rest = -1, b""
+        return True
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect stop signals instead of dying of them."""
+    received: list[int] = []
+
+    def collect(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, collect) for number in exit_codes.STOP_SIGNALS}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
