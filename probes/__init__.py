@@ -1,0 +1,1 @@
+"""The HTTP probes: is it alive, did it boot, is it ready now, and why not."""

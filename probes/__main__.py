@@ -1,0 +1,80 @@
+"""``python -m probes --run-dir DIR``: ``[program:probes]``, priority 1, started first and stopped last.
+
+The manifest's programs wait for us, and loading the HTTP server takes longer than everything before it (0.2 s of CPU).
+So the ports are bound, a thread answers on them (``probes.early``) and PID 1 is told first, with the standard library alone,
+and the server is loaded while the programs start. Should loading fail, this process ends, its subscription with it, and
+nothing is sealed.
+"""
+
+import signal
+import socket
+import sys
+from typing import Any
+
+from contract import boot_record, errors, exit_codes, rundir
+from manifest import plan
+from probes import early, hello, listeners
+
+_CONNECT_SECONDS = 1.0
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until told to stop; returns 0, 1 when it cannot begin, 2 for wrong arguments."""
+    if len(arguments) != 2 or arguments[0] != "--run-dir":
+        print("usage: python -m probes --run-dir DIR", file=sys.stderr)
+        return exit_codes.USAGE_ERROR
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    try:
+        run = rundir.RunDirectory(arguments[1])
+        boot, loaded = read(run)
+        sockets = listeners.bind(loaded.plan.probes)
+        answers = early.EarlyAnswers(sockets[0])
+        answers.begin()
+        subscription = subscription_socket(run)
+    except OSError as error:
+        why = f"{error.filename}: {errors.describe_os_error(error)}"
+        print(f"probes: {why} (name the container's run directory with --run-dir)", file=sys.stderr)
+        return exit_codes.GENERIC_FAILURE
+    except errors.BootsealError as error:
+        print(f"probes: {error}", file=sys.stderr)
+        return exit_codes.GENERIC_FAILURE
+    import asyncio
+
+    from probes import log, server
+
+    log.begin(boot.boot_id)
+    asyncio.run(server.serve(run, boot, loaded, sockets, subscription, answers.end))
+    return exit_codes.OK
+
+
+def read(run: rundir.RunDirectory) -> tuple[boot_record.BootRecord, plan.LoadedPlan]:
+    """Return this boot's record and plan; raises OSError or BootsealError."""
+    boot = boot_record.read(run)
+    loaded = plan.load(boot.plan_directory)
+    if loaded.sha256 != boot.plan_sha256:
+        raise errors.InvalidRecord("plan", "it changed after Stage A read it", "the image must be immutable")
+    return boot, loaded
+
+
+def subscription_socket(run: rundir.RunDirectory) -> socket.socket | None:
+    """Return a subscription to PID 1's ledger, or None when it cannot be had yet: then it is tried again later."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(_CONNECT_SECONDS)
+        connection.connect(run.ledger_socket)
+        connection.sendall(hello.line())
+        connection.setblocking(False)
+    except OSError:
+        connection.close()
+        return None
+    return connection
+
+
+def _leave(*_: Any) -> None:
+    """Told to stop before the server stands: nothing is under way."""
+    sys.exit(exit_codes.OK)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,55 @@
+"""Is this process alive: its event loop turns, and PID 1's heartbeat reaches it. Pure; time is given.
+
+Rules
+-----
+* Nothing is asked of anyone: the heartbeat is what PID 1 sends anyway, and age is a subtraction.
+* The deadline is long, because a 503 here makes Kubernetes kill the container: it says that PID 1 is wedged, not that
+  something is unready.
+* Time in which our own loop stood still (a paused container, a suspended machine) is not held against PID 1.
+"""
+
+import dataclasses
+
+LIVENESS_DEADLINE_SECONDS = 30.0
+STANDSTILL_SECONDS = 1.0
+"""A loop later than this was not scheduled; what it did not hear meanwhile proves nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Liveness:
+    """The decision; ``reason`` is empty when live."""
+
+    live: bool
+    reason: str
+    uptime_seconds: float
+    loop_lag_seconds: float
+    heartbeat_age_seconds: float
+
+
+class Heartbeat:
+    """When PID 1 was last heard, and how late our own loop is."""
+
+    def __init__(self, now: float) -> None:
+        """Begin at the monotonic moment ``now``; until the first message the age counts from here."""
+        self._started = now
+        self._heard = now
+        self._lag = 0.0
+
+    def hear(self, now: float) -> None:
+        """A message of PID 1 came."""
+        self._heard = max(self._heard, now)
+
+    def note_lag(self, lag_seconds: float, now: float) -> None:
+        """Our loop turned ``lag_seconds`` later than it meant to."""
+        self._lag = lag_seconds
+        if lag_seconds > STANDSTILL_SECONDS:
+            self._heard = min(now, self._heard + lag_seconds)
+
+    def judge(self, now: float) -> Liveness:
+        """Decide at ``now``."""
+        age = max(0.0, now - self._heard)
+        live = age <= LIVENESS_DEADLINE_SECONDS
+        why = (
+            "" if live else f"PID 1 was last heard {age:.1f} s ago, and the deadline is {LIVENESS_DEADLINE_SECONDS:g} s"
+        )
+        return Liveness(live, why, max(0.0, now - self._started), self._lag, age)

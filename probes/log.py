@@ -1,0 +1,28 @@
+"""Log lines of this process beside its events: JSON on standard error, and never a blocked loop."""
+
+import logging
+
+from pythonjsonlogger import json as jsonlogger
+
+from contract import events
+
+
+class _Stderr(logging.Handler):
+    """Writes a line unless nobody takes it within 100 ms."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        events.write_to_stderr(self.format(record).encode("utf-8", "replace") + b"\n")
+
+
+def begin(boot_id: str) -> None:
+    """Log warnings and worse, each with the fields that events have."""
+    handler = _Stderr()
+    handler.setFormatter(
+        jsonlogger.JsonFormatter(
+            "%(levelname)s %(name)s %(message)s",
+            rename_fields={"levelname": "level", "name": "logger"},
+            static_fields={"stage": events.STAGE, "source": "probes", "boot_id": boot_id},
+            timestamp="time",
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -1,0 +1,92 @@
+"""/v1/meta: versions, digests, identity, endpoints, and the security profile that is in force, not the one wished for."""
+
+import importlib.metadata
+import os
+import platform
+from typing import Any
+
+from contract import errors, rundir, version
+from probes import identity, observed
+
+_STATUS_LIMIT = 65536
+_SECCOMP_MODES = {"0": "disabled", "1": "strict", "2": "filter"}
+
+
+def describe(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> dict[str, Any]:
+    """Return the whole of /v1/meta."""
+    plan = known.loaded.plan
+    ledger = known.copy.ledger
+    return {
+        "name": plan.name,
+        "bootseal": version.VERSION,
+        "supervisor": _version("supervisor"),
+        "python": platform.python_version(),
+        "plan_sha256": known.loaded.sha256,
+        "manifest_sha256": plan.manifest_sha256,
+        "config_sha256": plan.config_sha256,
+        "proven_with": plan.proven_with,
+        "boot_id": known.boot.boot_id,
+        "generation": ledger.generation if ledger else known.boot.generation,
+        "identity": _identity(run),
+        "runtimes": {"python": platform.python_version()},
+        "endpoints": endpoints,
+        "security": security(),
+        "process": _process(),
+    }
+
+
+def security() -> dict[str, Any]:
+    """Return what the kernel enforces on this process now; None where it does not say (proc_pid_status(5))."""
+    status = _status()
+    return {
+        "uid": os.geteuid(),
+        "gid": os.getegid(),
+        "groups": sorted(os.getgroups()),
+        "capabilities_effective": status.get("CapEff"),
+        "capabilities_bounding": status.get("CapBnd"),
+        "no_new_privileges": _flag(status.get("NoNewPrivs")),
+        "seccomp": _SECCOMP_MODES.get(status.get("Seccomp", "")),
+        "root_read_only": bool(os.statvfs("/").f_flag & os.ST_RDONLY),
+        "umask": status.get("Umask"),
+    }
+
+
+def _process() -> dict[str, Any]:
+    import psutil
+
+    process = psutil.Process()
+    with process.oneshot():
+        return {
+            "pid": process.pid,
+            "resident_bytes": process.memory_info().rss,
+            "threads": process.num_threads(),
+            "descriptors": process.num_fds(),
+            "cpu_seconds": round(sum(process.cpu_times()[:2]), 3),
+        }
+
+
+def _identity(run: rundir.RunDirectory) -> dict[str, Any]:
+    try:
+        return identity.whoami(run)
+    except errors.BootsealError as error:
+        return {"error": str(error)}
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _status() -> dict[str, str]:
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            lines = file.read(_STATUS_LIMIT).splitlines()
+    except OSError:
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _flag(value: str | None) -> bool | None:
+    return None if value is None else value == "1"
