@@ -11,12 +11,18 @@ def main() -> int:
     """Run the command that ``sys.argv`` names and return its exit code."""
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if command == "boot":
+        from contract import exit_codes
         from entrypoint import stop
 
-        stop.arm()
-        from entrypoint import boot
+        try:
+            stop.arm()  # a stop that waits since before the interpreter started comes here
+            from entrypoint import boot
 
-        return boot.main(sys.argv[2:])
+            code = boot.main(sys.argv[2:])
+            stop.block()  # the boot has ended with its own code: a stop changes nothing any more
+            return code  # noqa: TRY300  (a stop may come at any line above)
+        except stop.Stopped as stopped:
+            return exit_codes.from_signal(stopped.number)
     if command == "stage-b":
         from entrypoint import stage_b
 
@@ -24,6 +30,18 @@ def main() -> int:
     from entrypoint import cli
 
     return cli.main()
+
+
+def _boot() -> int:
+    from entrypoint import stop
+
+    try:
+        stop.arm()
+        from entrypoint import boot
+
+        return boot.main(sys.argv[2:])
+    except stop.Stopped as stopped:  # before the boot could name it in an event
+        return 128 + stopped.number
 
 
 if __name__ == "__main__":

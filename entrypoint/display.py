@@ -45,6 +45,12 @@ def choose(output: str, file: str, loaded: plan.LoadedPlan, state: str) -> Displ
     return Lines(places)
 
 
+def warning(event: dict[str, Any]) -> str:
+    """Return one line for an event of level warn: what it is about, and why."""
+    subject = event.get("path", event.get("capability", ""))
+    return f"warning: {event['event']} {subject}: {event.get('reason', '')}".rstrip(": ")
+
+
 class _Places:
     """Where things are, for the lines a person copies."""
 
@@ -114,7 +120,7 @@ class Lines:
     ) -> None:
         """Print what changed: a warning, a program's row, the seal, readiness, the failure."""
         if event.get("level") == "warn":
-            self._line(at_seconds, f"warning: {event['event']}: {event.get('reason', event.get('path', ''))}")
+            self._line(at_seconds, warning(event))
         for row in now.rows:
             if row != before.row(row.name):
                 self._line(at_seconds, f"{row.name:<20} {row.state:<8} {row.detail}".rstrip())
@@ -174,7 +180,7 @@ class Live:
     def show(self, event: dict[str, Any], _before: progress.Progress, now: progress.Progress, _at: float) -> None:
         """Redraw at once, and keep warnings."""
         if event.get("level") == "warn":
-            self._warnings.append(f"{event['event']}: {event.get('reason', event.get('path', ''))}")
+            self._warnings.append(warning(event))
         self._draw(now)
 
     def note(self, text: str) -> None:
@@ -202,7 +208,7 @@ class Live:
             style = _STYLES.get(row.state, "")
             moment = f"{row.at_seconds:.2f}s" if row.at_seconds else ""
             rows.add_row(row.name, text.Text(row.state, style=style), moment, text.Text(row.detail, style="dim"))
-        below = [text.Text(f"warning: {warning}", style="yellow") for warning in self._warnings[-5:]]
+        below = [text.Text(line, style="yellow") for line in self._warnings[-5:]]
         below.append(self._headline(now))
         if now.state == progress.READY:
             below.extend(text.Text(line, style="dim") for line in [*self._places.lines(), "Ctrl-C stops"])

@@ -38,13 +38,15 @@ class StageA:
     @property
     def run(self) -> rundir.RunDirectory:
         """The run directory, once its phase has run."""
-        assert self._run is not None
+        if self._run is None:
+            raise RuntimeError("the phase run-directory has not run")
         return self._run
 
     @property
     def loaded(self) -> plan.LoadedPlan:
         """The plan, once its phase has run."""
-        assert self._loaded is not None
+        if self._loaded is None:
+            raise RuntimeError("the phase plan has not run")
         return self._loaded
 
     def announce(self) -> None:
@@ -93,14 +95,19 @@ class StageA:
         self._mounts = mounts.read()
         boot = self.loaded.plan.boot
         for path in boot.immutable:
-            reason = immutable.why_writable(path, self._mounts)
+            try:
+                reason = immutable.why_writable(path, self._mounts)
+            except errors.BootsealError as error:
+                if boot.strict:
+                    raise
+                reason = error.why
             if reason is None:
                 continue
             if boot.strict:
                 remedy = "mount it read-only (--read-only), or say boot.strict: false"
                 raise errors.BootsealError(f"immutable root {path}", f"it is writable: {reason}", remedy)
             self.emitter.emit("ImmutableRootWritable", path=path, reason=reason)
-            self.warnings.append(f"immutable root {path} is writable: {reason}")
+            self.warnings.append(f"immutable root {path} is not immutable: {reason}")
 
     def prepare_writable_roots(self) -> None:
         """Make every writable root, with its mode, skeleton and demanded mount."""

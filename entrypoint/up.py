@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import re
 import shutil
 import signal
 import sys
@@ -17,10 +16,9 @@ from typing import Any
 from contract import clock, errors, exit_codes, rundir
 from entrypoint import building, display, foreground, progress
 from manifest import compile as compiling
-from manifest import plan
+from manifest import fields, plan
 
 _POLL_SECONDS = 0.03
-_TIMEOUT = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +35,13 @@ class Wishes:
 
 
 def parse_timeout(text: str | None) -> float | None:
-    """Return the seconds of a duration such as ``90s`` or ``1m30s``; raises BootsealError."""
+    """Return the seconds of a duration as manifests write it, such as ``90s`` or ``1m30s``; raises BootsealError."""
     if text is None:
         return None
-    match = _TIMEOUT.fullmatch(text)
-    if not text or match is None or not any(match.groups()):
+    milliseconds = fields.milliseconds(text)
+    if milliseconds is None:
         raise errors.BootsealError(f"--timeout {text}", "it is no duration", "write for example 30s or 2m")
-    hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + seconds
+    return milliseconds / 1000
 
 
 def run(wishes: Wishes) -> int:

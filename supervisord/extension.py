@@ -17,7 +17,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from contract import boot_record, clock, errors, events, exit_codes, process, rundir, snapshot, termination
 from manifest import plan
@@ -28,6 +28,7 @@ from supervisord import feed, generation, ledger, log, loop, output, readiness_b
 
 _BEAT_SECONDS = 0.9
 _FAULTS_REPORTED = 20
+_REVIVE_SECONDS = 5.0
 
 
 def make(supervisor: Any, **config: str) -> "Namespace":
@@ -40,7 +41,7 @@ def make(supervisor: Any, **config: str) -> "Namespace":
         _refuse(error)
 
 
-def _refuse(error: BaseException) -> Any:
+def _refuse(error: BaseException) -> NoReturn:
     cause = str(error) if isinstance(error, errors.BootsealError) else f"{type(error).__name__}: {error}"
     text = f"the extension cannot do its duties in supervisord: {cause}"
     events.Emitter("supervisord", "", None).emit("BootstrapFailed", phase="supervise", cause=text)
@@ -122,6 +123,8 @@ class Extension:
         self._sent_revision = -1
         self._last_beat = 0.0
         self._faults = 0
+        self._revive_at: float | None = None
+        self._told_dropped = (self._stdout.dropped, self._stderr.dropped)
 
     def attach(self) -> None:
         """Install every hook; raises AttributeError when supervisor is unfamiliar."""
@@ -183,9 +186,9 @@ class Extension:
         now = self._now()
         self._book.advance(now)
         self._report_changes()
-        timed_out = self._sealing.deadline_passed(now.monotonic)
-        if timed_out:
+        if self._sealing.deadline_passed(now.monotonic):
             self._seal_timed_out()
+        self._report_dropped()
         self._publish()
 
     def _next_due(self) -> float | None:
@@ -261,9 +264,27 @@ class Extension:
         def transition() -> None:
             if self.may_not_start(name, member.state, member.laststart):
                 return
+            if self.must_revive(name, member.state):
+                member.spawn()
             original()
 
         return transition
+
+    @_guarded
+    def must_revive(self, name: str, state: int) -> bool:
+        """Say whether a FATAL probe server must be tried again: once sealed, a container without probes is blind.
+
+        Before the seal FATAL ends the boot, or holds it.
+        """
+        if name != plan.PROBES or state != states.ProcessStates.FATAL or not self._sealing.may_revive:
+            return False
+        now = clock.monotonic()
+        if self._revive_at is None:
+            self._revive_at = now + _REVIVE_SECONDS
+        if now < self._revive_at:
+            return False
+        self._revive_at = None
+        return True
 
     @_guarded
     def may_not_start(self, name: str, state: int, laststart: float) -> bool:
@@ -363,6 +384,13 @@ class Extension:
                 last = self._forwarder.last_lines(change.program.name)
                 self._emitter.emit("ProgramFailed", program=change.program.name, reason=change.reason, last_output=last)
             self._poll.note_change()
+
+    def _report_dropped(self) -> None:
+        """Say how much output nobody read, once somebody reads again."""
+        dropped = (self._stdout.dropped, self._stderr.dropped)
+        if dropped != self._told_dropped and not self._stdout.writable() and not self._stderr.writable():
+            self._told_dropped = dropped
+            self._emitter.emit("OutputDropped", stdout=dropped[0], stderr=dropped[1])
 
     def report_fault(self, where: str, error: Exception) -> None:
         """Report an exception of ours instead of letting it reach supervisord; at most 20 a generation."""

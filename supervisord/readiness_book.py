@@ -6,14 +6,16 @@ from contract import snapshot
 from manifest import plan
 from supervisord import ledger
 
+_ABOUT_TO_START = (snapshot.PENDING, "is about to be started")
 _NO_LINES: tuple[str, ...] = ()
+_NOBODY: frozenset[str] = frozenset()
 
 
 class Book:
     """All entries of one generation. ``revision`` grows with every change that a reader could see.
 
     What is asked in every turn of supervisord's loop costs nothing while nothing changes, also at 500 programs: the
-    entries that time may change (``_due``) and those that were never started (``_unstarted``) are kept apart.
+    entries that time may change (``_due``) and those whose obstacle may have changed (``_doubtful``) are kept apart.
     """
 
     def __init__(self, programs: Iterable[plan.ProgramPlan], now: ledger.Moment) -> None:
@@ -23,7 +25,9 @@ class Book:
         self.last_lines: Callable[[str], tuple[str, ...]] = lambda _name: _NO_LINES
         self._due: dict[str, float] = {}
         self._unstarted: set[str] = set()
-        self._settled = False
+        self._held: set[str] = set()
+        self._doubtful: set[str] = set()
+        self._dependants: dict[str, set[str]] = {}
         self._changes: list[ledger.Entry] = []
         self._unsent: set[str] = set()
         self._lost_one = False
@@ -36,7 +40,7 @@ class Book:
     def on_supervisor_state(
         self, name: str, state: str, now: ledger.Moment, ended: snapshot.Exit | None, spawn_error: str
     ) -> None:
-        """supervisor reported ``state`` for the program ``name``; unknown names are none of ours."""
+        """Supervisor reported ``state`` for the program ``name``; unknown names are none of ours."""
         entry = self.entries.get(name)
         if entry is not None:
             self._put(ledger.on_supervisor_state(entry, state, now, ended=ended, spawn_error=spawn_error))
@@ -63,7 +67,8 @@ class Book:
         if self.entries.pop(name, None) is not None:
             self._due.pop(name, None)
             self._unstarted.discard(name)
-            self._settled = False
+            self._held.discard(name)
+            self._doubt(name)
             self._lost_one = True
             self.touch()
 
@@ -72,15 +77,24 @@ class Book:
         if self._due and min(self._due.values()) <= now.monotonic:
             for name in [name for name, due in self._due.items() if due <= now.monotonic]:
                 self._put(ledger.judge(self.entries[name], now))
-        while not self._settled:
-            self._settled = True
-            for name in self._unstarted:
+        while self._doubtful:
+            name = self._doubtful.pop()
+            if name in self._unstarted:
                 entry = self.entries[name]
-                verdict = self._obstacle(entry) or (snapshot.PENDING, "is about to be started")
-                self._put(ledger.held(entry, *verdict, now))
+                obstacle = self._obstacle(entry)
+                if obstacle is None:
+                    self._held.discard(name)
+                else:
+                    self._held.add(name)
+                self._put(ledger.held(entry, *(obstacle or _ABOUT_TO_START), now))
 
     def is_held(self, name: str) -> bool:
-        """Say whether the program ``name``, never started, must wait for what it needs."""
+        """Say whether the program ``name``, never started, must wait for what it needs.
+
+        Asked for every program in every turn of supervisord's loop, so ``advance`` has the answer ready.
+        """
+        if name not in self._doubtful:
+            return name in self._held
         entry = self.entries.get(name)
         return entry is not None and self._obstacle(entry) is not None
 
@@ -90,7 +104,9 @@ class Book:
 
     def missing(self) -> dict[str, str]:
         """Return each program that must be ready and is not, with the reason."""
-        return {name: entry.reason for name, entry in self.entries.items() if entry.must_be_ready and not entry.is_ready}
+        return {
+            name: entry.reason for name, entry in self.entries.items() if entry.must_be_ready and not entry.is_ready
+        }
 
     def waiting(self, unknown: int) -> tuple[int, bool]:
         """Return how many programs must be ready and are not, and whether one of them is in trouble.
@@ -136,22 +152,30 @@ class Book:
         """Return what ``program`` waits for: its own dependencies, and the boot's own programs before all others."""
         return (plan.PROBES, plan.STAGE_B, *program.after) if program.role == "program" else program.after
 
+    def _doubt(self, name: str) -> None:
+        """``name`` changed: whether it and those that need it may start must be asked again."""
+        self._doubtful |= {name} | self._dependants.get(name, _NOBODY)
+
     def _put(self, entry: ledger.Entry) -> None:
         name = entry.program.name
         before = self.entries.get(name)
         if before == entry:
             return
+        if before is None:
+            for need in self._needs(entry.program):
+                self._dependants.setdefault(need, set()).add(name)
         self.entries[name] = entry
         self.revision += 1
         self._unsent.add(name)
         if before is None or before.state != entry.state or before.reason != entry.reason:
-            self._settled = False
+            self._doubt(name)
         if before is None or before.state != entry.state:
             self._changes.append(entry)
         if entry.supervisor_state == ledger.STOPPED and entry.spawns == 0:
             self._unstarted.add(name)
         else:
             self._unstarted.discard(name)
+            self._held.discard(name)
         due = ledger.due(entry)
         if due is None:
             self._due.pop(name, None)

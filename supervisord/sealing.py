@@ -12,7 +12,7 @@ Rules
 
 import hashlib
 
-from contract import boot_record, decode, errors, files, rundir, snapshot
+from contract import boot_record, clock, decode, errors, files, rundir, snapshot
 from manifest import plan
 
 _RECORD_LIMIT = 4 * 1024 * 1024
@@ -41,11 +41,16 @@ class Sealing:
         """Say whether the deadline has passed without a seal."""
         return self._phase == snapshot.BOOTING and self._deadline is not None and now >= self._deadline
 
-    def next_due(self) -> float | None:
-        """Return the next monotonic moment at which this generation changes by time alone."""
-        if self._phase != snapshot.BOOTING:
-            return self.restart_at or None if self._phase == snapshot.HELD else None
-        return min(self._deadline or 0.0, self.restart_at) if self.restart_at else self._deadline
+    def next_due(self, now: float | None = None) -> float | None:
+        """Return the next monotonic moment at which this generation changes by time alone.
+
+        A pause of the seal program that is over is none: a moment that stays in the past would let the loop spin.
+        """
+        if self._phase not in {snapshot.BOOTING, snapshot.HELD}:
+            return None
+        is_pausing = self.restart_at > (clock.monotonic() if now is None else now)
+        moments = (self._deadline, self.restart_at if is_pausing else None)
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def take_record(self, wall: str) -> None:
         """The seal program exited 0: accept its record as this generation's seal.

@@ -193,8 +193,8 @@ def test_the_log_of_a_good_boot_and_stop_alarms_nobody(tree: trees.Tree) -> None
 
 
 def test_nothing_is_left_after_a_stop(tree: trees.Tree) -> None:
-    forking = "sleep 1000 & sleep 1000 & exec sleep 1000"
-    tree.build({"programs": {"api": {"command": ["setsid", "sh", "-c", forking]}}})
+    escaping = "setsid sleep 1000 & setsid sleep 1000 & exec sleep 1000"
+    tree.build({"programs": {"api": {"command": ["sh", "-c", escaping]}}})
     tree.start().wait_ready()
     below = trees.descendants(tree.pid)
     assert len(below) >= 3

@@ -1,5 +1,6 @@
 """Each fault of the boot contract with its exact outcome: the event, the exit code, what /ready says."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -262,7 +263,7 @@ def test_the_seal_of_an_earlier_boot_is_gone_before_anything_else(tree: trees.Tr
 # --- programs ----------------------------------------------------------------------------------------------------
 
 FAILING = {
-    "FATAL": ({"command": ["/nonexistent/program"], "start_retries": 0}, "is FATAL"),
+    "FATAL": ({"command": ["sh", "-c", "exit 1"], "start_retries": 1}, "is FATAL after 2 tries"),
     "exits 3 at once": ({"command": ["sh", "-c", "echo the reason >&2; exit 3"], "start_retries": 0}, "code 3"),
     "exits 3 later": ({"command": ["sh", "-c", "sleep 1.3; exit 3"], "ready": {"running": True, "for": "1h"}}, "code 3"),
     "exits 0 though not a one-shot": (
@@ -346,8 +347,6 @@ def test_a_required_program_that_supervisord_does_not_know_ends_the_boot(tree: t
     end = text.index("[program:", start + 1)
     config.write_text(text[:start] + text[end:])
     whole = json.loads(path.read_text())
-    import hashlib
-
     whole["config_sha256"] = hashlib.sha256(config.read_bytes()).hexdigest()
     path.write_text(json.dumps(whole))
     assert tree.start().exit_code() == 6
@@ -402,6 +401,21 @@ def test_killed_probes_come_back_and_say_ready_again(tree: trees.Tree) -> None:
     assert before is not None
     os.kill(before, signal.SIGKILL)
     trees.wait_until(lambda: tree.program("probes").pid not in {None, before}, "probes restarted")
+    tree.wait_ready()
+
+
+def test_probes_that_were_given_up_after_the_seal_are_tried_again(tree: trees.Tree) -> None:
+    tree.build(ONE)
+    tree.start().wait_ready()
+    identity = Path(tree.run.boot_record)
+    whole = identity.read_bytes()
+    identity.unlink()
+    pid = tree.program("probes").pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    trees.wait_until(lambda: tree.program("probes").supervisor_state == "FATAL", "probes FATAL")
+    assert tree.get("/ready") == (0, None)
+    identity.write_bytes(whole)
     tree.wait_ready()
 
 
