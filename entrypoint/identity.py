@@ -12,7 +12,6 @@ Rules
 import contextlib
 import os
 import re
-import socket
 
 from contract import directories, errors, files, rundir
 from manifest import plan
@@ -44,7 +43,7 @@ def establish(wanted: plan.IdentityPlan, run: rundir.RunDirectory, boot_id: str)
     """
     from seal import signing_key  # the signature library, only now that a key is needed
 
-    container_id = choose_id(wanted, dict(os.environ), socket.gethostname())
+    container_id = choose_id(wanted, dict(os.environ), os.uname().nodename)
     folder = signing_key.directory(wanted, run)
     if wanted.store is None:
         _clear(run.keys)
@@ -71,7 +70,7 @@ def _clear(path: str) -> None:
         return
     try:
         for name in os.listdir(fd):
-            with contextlib.suppress(IsADirectoryError, PermissionError):
+            with contextlib.suppress(IsADirectoryError):
                 os.unlink(name, dir_fd=fd)
     finally:
         os.close(fd)

@@ -8,7 +8,6 @@ Rules
 """
 
 import os
-import secrets
 
 from artifacts import presence
 from contract import boot_record, clock, directories, errors, events, process, rundir
@@ -24,7 +23,7 @@ class StageA:
     """One boot's Stage A: run ``phases()`` in order, then ``write_record``."""
 
     def __init__(self, plan_directory: str, run_directory: str) -> None:
-        self.boot_id = secrets.token_hex(16)
+        self.boot_id = os.urandom(16).hex()
         self.emitter = events.Emitter("stage-a", self.boot_id, None)
         self.started_monotonic = clock.monotonic()
         self.started_at = clock.rfc3339()

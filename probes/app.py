@@ -121,9 +121,7 @@ Kept = tuple[socket.socket, bytes]
 """A connection that was accepted before the server stood, and what was read from it."""
 
 
-async def listen(
-    site: Site, socket_: socket.socket, kept: Sequence[Kept] = ()
-) -> tuple[web.Server, asyncio.Server]:
+async def listen(site: Site, socket_: socket.socket, kept: Sequence[Kept] = ()) -> tuple[web.Server, asyncio.Server]:
     """Accept on the bound socket ``socket_`` and answer with ``site``; go on with the connections ``kept``."""
     loop = asyncio.get_running_loop()
     manager = web.Server(site.handle, handler_cancellation=True)

@@ -21,6 +21,7 @@ async def serve(
     boot: boot_record.BootRecord,
     loaded: plan.LoadedPlan,
     sockets: tuple[socket.socket, socket.socket | None],
+    *,
     subscription: socket.socket | None,
     take_over: Callable[[], list[app.Kept]],
 ) -> None:

@@ -4,9 +4,10 @@ Rules
 -----
 * The signature is Ed25519 over ``DOMAIN`` followed by the RFC 8785 canonical JSON of everything else, so
   that it cannot be replayed as a signature of anything else.
-* A reader accepts a record only if, in this order: it decodes strictly; its schema is known; the signature
-  is by this container's identity key; boot_id, generation and PID 1's start time are this container's; and
-  the plan is this plan. Each refusal has its own type or reason.
+* A reader accepts a record only if, in this order: it decodes strictly; its schema is known; its bytes are the ones
+  that ``sign`` writes for its content, so that no second text passes for the same record; the signature is by this
+  container's identity key; boot_id, generation and PID 1's start time are this container's; and the plan is this
+  plan. Each refusal has its own type or reason.
 * This module decides trust and does no I/O, but for ``expected``, which collects what this boot expects.
 """
 
@@ -110,8 +111,11 @@ def sign(unsigned: dict[str, Any], key: ed25519.Ed25519PrivateKey) -> bytes:
     ``unsigned`` holds every field of Record but ``signature``, as plain JSON values.
     """
     signature = base64.b64encode(key.sign(DOMAIN + rfc8785.dumps(unsigned))).decode()
-    whole = {**unsigned, "signature": {"alg": "ed25519", "value": signature}}
-    return json.dumps(whole, sort_keys=True).encode() + b"\n"
+    return _encode({**unsigned, "signature": {"alg": "ed25519", "value": signature}})
+
+
+def _encode(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True).encode() + b"\n"
 
 
 def accept(data: bytes, expected: Expected) -> Record:
@@ -138,6 +142,8 @@ def _decode(data: bytes) -> tuple[Record, dict[str, Any]]:
     value = decode.json_object(data, "seal")
     decode.expect_schema(value, SCHEMA, "seal")
     record = decode.build(Record, value, "seal")
+    if data != _encode(value):
+        raise errors.InvalidRecord("seal", "its bytes are not as bootseal writes them", "look for what edited it")
     return record, {name: item for name, item in value.items() if name != "signature"}
 
 
@@ -146,6 +152,8 @@ def _verify_signature(record: Record, unsigned: dict[str, Any], public_key: byte
         raise BadSignature("seal", "its signature algorithm is not ed25519")
     try:
         signature = base64.b64decode(record.signature.value, validate=True)
+        if base64.b64encode(signature).decode() != record.signature.value:
+            raise binascii.Error("its last character carries bits that nobody signed")
         canonical = rfc8785.dumps(unsigned)
         ed25519.Ed25519PublicKey.from_public_bytes(public_key).verify(signature, DOMAIN + canonical)
     except (exceptions.InvalidSignature, binascii.Error, ValueError) as error:
@@ -170,7 +178,7 @@ def public_key(run: rundir.RunDirectory) -> bytes:
     path = f"{run.identity}/ed25519.pub"
     try:
         key = serialization.load_pem_public_key(files.read_bounded(path, _KEY_LIMIT))
-    except ValueError as error:
+    except (ValueError, exceptions.UnsupportedAlgorithm) as error:
         raise errors.InvalidRecord(f"public key {path}", "it is not a PEM public key") from error
     if not isinstance(key, ed25519.Ed25519PublicKey):
         raise errors.InvalidRecord(f"public key {path}", "it is not an Ed25519 key")

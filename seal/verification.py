@@ -35,7 +35,9 @@ def verify(run: rundir.RunDirectory) -> record.Record:
         expected = record.expected(run)
     except OSError as error:
         why = f"{error.filename}: {errors.describe_os_error(error)}"
-        raise NotSealed(f"run directory {run.path}", why, "name the container's run directory with --run-dir") from error
+        raise NotSealed(
+            f"run directory {run.path}", why, "name the container's run directory with --run-dir"
+        ) from error
     return record.accept(data, expected)
 
 

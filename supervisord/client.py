@@ -5,6 +5,7 @@ Every call has a timeout: supervisord answers nobody while it is stopped or bloc
 """
 
 import http.client
+import re
 import socket
 import xml.parsers.expat
 import xmlrpc.client
@@ -16,6 +17,8 @@ from contract import snapshot as snapshots
 SHUTDOWN_STATE = 6
 """The fault supervisor answers to every call once a shutdown or reload began (supervisor.xmlrpc.Faults)."""
 _ANSWER_LIMIT = 16 * 1024 * 1024
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 cannot carry (section 2.2, Char): one such character, and supervisord refuses the whole call."""
 
 
 class Unreachable(errors.BootsealError):
@@ -28,6 +31,20 @@ class Refused(errors.BootsealError):
     def __init__(self, what: str, why: str, code: int) -> None:
         super().__init__(what, why)
         self.code = code
+
+
+_NO_XML_RPC = (
+    xmlrpc.client.Error, xml.parsers.expat.ExpatError, ValueError, TypeError, LookupError, ArithmeticError,
+    AttributeError, RecursionError,
+)  # fmt: skip
+"""What ``xmlrpc.client.loads`` raises on bytes that are no answer."""
+
+
+def _decode(answer: bytes, method: str) -> Any:
+    try:
+        return xmlrpc.client.loads(answer)[0][0]
+    except xmlrpc.client.Fault as fault:
+        raise Refused(method, str(fault.faultString), int(fault.faultCode)) from fault
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -48,8 +65,12 @@ class Client:
         self._path = socket_path
 
     def call(self, method: str, *arguments: Any, timeout_seconds: float = 5.0) -> Any:
-        """Return the answer of ``method``; raises Unreachable or Refused."""
-        body = xmlrpc.client.dumps(arguments, method).encode()
+        """Return the answer of ``method``; raises Unreachable or Refused.
+
+        In text arguments, what XML cannot carry (a program's colours, for one) becomes U+FFFD.
+        """
+        carried = tuple(_NOT_XML.sub("\ufffd", item) if isinstance(item, str) else item for item in arguments)
+        body = xmlrpc.client.dumps(carried, method).encode()
         connection = _UnixConnection(self._path, timeout_seconds)
         try:
             connection.request("POST", "/RPC2", body, {"Content-Type": "text/xml"})
@@ -57,16 +78,14 @@ class Client:
             answer = response.read(_ANSWER_LIMIT)
             if response.status != http.client.OK:
                 raise Unreachable(f"supervisord at {self._path}", f"it answered HTTP status {response.status}")
-            return xmlrpc.client.loads(answer)[0][0]
-        except xmlrpc.client.Fault as fault:
-            raise Refused(method, str(fault.faultString), int(fault.faultCode)) from fault
+            return _decode(answer, method)
         except TimeoutError as error:
             why = f"no answer within {timeout_seconds:g} s"
             raise Unreachable(f"supervisord at {self._path}", why, "it is stopped, blocked or overloaded") from error
         except (OSError, http.client.HTTPException) as error:
             why = errors.describe_os_error(error) if isinstance(error, OSError) else repr(error)
             raise Unreachable(f"supervisord at {self._path}", why, "is the container booting or stopping?") from error
-        except (xmlrpc.client.Error, xml.parsers.expat.ExpatError, ValueError, LookupError) as error:
+        except _NO_XML_RPC as error:
             raise Unreachable(f"supervisord at {self._path}", f"its answer is no XML-RPC: {error}") from error
         finally:
             connection.close()

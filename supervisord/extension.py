@@ -19,11 +19,12 @@ import signal
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from contract import boot_record, clock, errors, events, exit_codes, process, rundir, snapshot, termination
-from manifest import plan
 from supervisor import events as supervisor_events
 from supervisor import states
 from supervisor.states import getProcessStateDescription
+
+from contract import boot_record, clock, errors, events, exit_codes, process, rundir, snapshot, termination
+from manifest import plan
 from supervisord import feed, generation, ledger, log, loop, output, readiness_book, sealing, spawn
 
 _BEAT_SECONDS = 0.9
@@ -56,21 +57,21 @@ class Namespace:
         self._extension = extension
 
     def snapshot(self) -> str:
-        """Return the readiness ledger as JSON text
+        """Return the readiness ledger as JSON text.
 
         @return string result  the ledger, see contract/snapshot.py
         """
         return self._extension.snapshot_text()
 
     def summary(self) -> str:
-        """Return how many programs the boot waits for, as JSON text, small at any number of programs
+        """Return how many programs the boot waits for, as JSON text, small at any number of programs.
 
         @return string result  see contract/snapshot.py, Summary
         """
         return self._extension.summary_text()
 
     def fail(self, cause: str) -> bool:
-        """Report that the boot cannot become ready (the seal program calls this)
+        """Report that the boot cannot become ready (the seal program calls this).
 
         @param string cause  what, where and why, for people
         @return boolean result  always true
@@ -158,7 +159,7 @@ class Extension:
 
     @_guarded
     def on_running(self, _event: Any) -> None:
-        """supervisord's handlers are installed: take the signals that wait since Stage A."""
+        """Supervisord's handlers are installed: take the signals that wait since Stage A."""
         self._emitter.emit(
             "SupervisorStarted", generation=self._boot.generation, pid=os.getpid(), programs=len(self._book.entries)
         )
@@ -200,7 +201,7 @@ class Extension:
 
     @_guarded
     def on_process_state(self, event: Any) -> None:
-        """supervisord changed the state of a program."""
+        """Supervisord changed the state of a program."""
         name = event.process.config.name
         state = getProcessStateDescription(event.process.state)
         if state == ledger.STARTING:
@@ -346,9 +347,7 @@ class Extension:
         unknown = sum(program.name not in self._book.entries for program in self._plan.required_programs)
         waiting, troubled = self._book.waiting(unknown)
         state = self._snapshot(self._book.revision, ())
-        summary = snapshot.Summary(
-            state.boot_id, state.generation, state.revision, state.phase, waiting, troubled
-        )
+        summary = snapshot.Summary(state.boot_id, state.generation, state.revision, state.phase, waiting, troubled)
         return json.dumps(vars(summary))
 
     def _whole_line(self) -> bytes:
@@ -379,7 +378,9 @@ class Extension:
     def _report_changes(self) -> None:
         for change in self._book.take_changes():
             if change.state == snapshot.READY:
-                self._emitter.emit("ProgramReady", program=change.program.name, ready_by=change.ready_by, pid=change.pid)
+                self._emitter.emit(
+                    "ProgramReady", program=change.program.name, ready_by=change.ready_by, pid=change.pid
+                )
             elif change.state == snapshot.FAILED:
                 last = self._forwarder.last_lines(change.program.name)
                 self._emitter.emit("ProgramFailed", program=change.program.name, reason=change.reason, last_output=last)

@@ -3,7 +3,8 @@
 One JSON object a line on a unix stream socket of mode 0700. To a subscriber: ``{"type": "snapshot", "snapshot": …}``,
 the whole ledger, on subscription; ``{"type": "change", "after": N, "snapshot": …}`` after each turn that changed
 something, with only the programs that changed since revision N (``contract.snapshot.merge``); and
-``{"type": "beat", "revision": N}`` at least once a second. From a subscriber, first: ``{"subscribe": NAME, "pid": PID}``; the probe server so says that it serves.
+``{"type": "beat", "revision": N}`` at least once a second. From a subscriber, first:
+``{"subscribe": NAME, "pid": PID}``; the probe server so says that it serves.
 
 Rules
 -----

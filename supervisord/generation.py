@@ -15,7 +15,8 @@ import time
 from contract import events
 from supervisord import output
 
-_SWEEP_SECONDS = 2.0
+_SWEEP_SECONDS = 5.0
+_SWEEP_PAUSE_SECONDS = 0.005
 _LAST_WORDS_SECONDS = 0.2
 
 
@@ -65,18 +66,20 @@ def _end() -> None:
 def sweep_descendants() -> None:
     """Kill and reap every child left, orphans of the programs included: we are their subreaper.
 
-    A PID namespace does the same when its PID 1 ends (pid_namespaces(7)).
+    A PID namespace does the same when its PID 1 ends (pid_namespaces(7)). The list of children in /proc may miss some
+    while others exit (proc_pid_task_tid_children(5)), so waitpid(2) alone says that none is left.
     """
     deadline = time.monotonic() + _SWEEP_SECONDS
     while time.monotonic() < deadline:
-        children = _children()
-        if not children:
-            return
-        for pid in children:
+        for pid in _children():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(-1, 0)
+        try:
+            reaped, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not reaped:
+            time.sleep(_SWEEP_PAUSE_SECONDS)
 
 
 def _children() -> list[int]:

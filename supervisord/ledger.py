@@ -98,7 +98,9 @@ def on_supervisor_state(
     entry = dataclasses.replace(entry, supervisor_state=state)
     if state not in {RUNNING, STOPPING}:
         entry = dataclasses.replace(entry, pid=None, pid_start=None, spawned_at=None, subscribed=False)
-    if ended is not None:
+    if ended is None and state == EXITED:  # nobody knows how: not as the run before it did
+        entry = dataclasses.replace(entry, last_exit=None, spawn_error="", exits=entry.exits + 1)
+    elif ended is not None:
         completed = entry.program.oneshot and ended.code == 0
         unasked = state == EXITED and not completed
         entry = dataclasses.replace(entry, last_exit=ended, spawn_error="", exits=entry.exits + int(unasked))
@@ -109,9 +111,7 @@ def on_supervisor_state(
 
 def on_spawn(entry: Entry, pid: int, pid_start: int | None, now: Moment) -> Entry:
     """Return ``entry`` after its process was forked."""
-    entry = dataclasses.replace(
-        entry, pid=pid, pid_start=pid_start, spawned_at=now.monotonic, spawns=entry.spawns + 1
-    )
+    entry = dataclasses.replace(entry, pid=pid, pid_start=pid_start, spawned_at=now.monotonic, spawns=entry.spawns + 1)
     return judge(entry, now)
 
 
@@ -133,7 +133,9 @@ def judge(entry: Entry, now: Moment) -> Entry:
 
 def due(entry: Entry) -> float | None:
     """Return the monotonic moment at which ``entry`` may become ready by living on, or None."""
-    if entry.is_ready or entry.spawned_at is None or entry.program.oneshot or entry.program.role != "program":
+    if entry.is_ready or entry.program.oneshot or entry.program.role != "program":
+        return None
+    if entry.spawned_at is None or entry.supervisor_state not in {STARTING, RUNNING}:
         return None
     return entry.spawned_at + entry.program.ready_for_seconds
 
@@ -181,7 +183,7 @@ def _verdict(entry: Entry, now: float) -> tuple[str, str, str | None]:
         case "BACKOFF":
             return snapshot.PENDING, f"{_early_end(entry)}; supervisord will try again", None
         case "FATAL":
-            return snapshot.FAILED, f"is FATAL after {_tries(entry)}: it {_early_end(entry)}", None
+            return snapshot.FAILED, f"is FATAL{_tries(entry)}: it {_early_end(entry)}", None
         case "STOPPING":
             return snapshot.PENDING, "is being stopped", None
         case "STOPPED":
@@ -214,4 +216,7 @@ def _early_end(entry: Entry) -> str:
 
 
 def _tries(entry: Entry) -> str:
-    return f"{entry.spawns} tries" if entry.spawns > 1 else "its only try"
+    """Say how often it was tried, where that is known: a process that could not be made was never counted."""
+    if entry.last_exit is None:
+        return ""
+    return f" after {entry.spawns} tries" if entry.spawns > 1 else " after its only try"

@@ -11,6 +11,8 @@ from typing import Any
 
 from supervisor import loggers
 
+from contract import clock
+
 _FORMAT = "%(asctime)s %(levelname)s %(message)s\n"
 
 
@@ -23,7 +25,10 @@ class Handler(loggers.Handler):  # type: ignore[misc]  # supervisor carries no t
 
     def emit(self, record: Any) -> None:
         """Print ``record`` unless it is harmless by the list above."""
-        line = record.asdict()
+        try:
+            line = record.asdict()
+        except Exception:  # as supervisor's own handlers do: a message that does not format is no reason to die
+            line = {"asctime": clock.rfc3339(), "message": ascii(record.msg)}
         level = judge(line["message"], record.level)
         if level is not None:
             line = {**line, "levelname": loggers.LOG_LEVELS_BY_NUM[level]}

@@ -9,7 +9,8 @@ Rules
   with or without the speed-ups.
 * Speed-up: a signal writes a byte to a pipe of ours (``signal.set_wakeup_fd``), which ends the poll.
 * Speed-up: the poll's timeout is cut to the moment the next transition is due, and to zero for one turn after each
-  change of state. A turn without a change never has a zero timeout twice for the same reason, so the loop cannot spin.
+  change of state. A moment counts only while supervisor will act on it: one that stays in the past would let the loop
+  spin (a program in BACKOFF is not started again, and so never moved on, once a stop began).
 * ``BOOTSEAL_SPEEDUPS=off`` turns both off: everything is as correct, and slower.
 """
 
@@ -95,7 +96,8 @@ class PromptPoll:
 
     def _timeout(self, limit: float) -> float:
         supervisor = self._supervisor
-        if supervisor.options.mood < states.SupervisorStates.RUNNING:
+        is_stopping = supervisor.options.mood < states.SupervisorStates.RUNNING
+        if is_stopping:
             groups = supervisor.stop_groups
             if groups and not groups[-1].get_unstopped_processes():
                 return 0.0  # a group that is already stopped would cost a whole poll
@@ -103,17 +105,21 @@ class PromptPoll:
         moments = [ours] if (ours := self._next_due()) is not None else []
         for group in supervisor.process_groups.values():
             moments.extend(
-                due - now + _MARGIN_SECONDS for process in group.processes.values() if (due := _due(process)) is not None
+                due - now + _MARGIN_SECONDS
+                for process in group.processes.values()
+                if (due := _due(process, is_stopping=is_stopping)) is not None
             )
         return min(moments, default=limit)
 
 
-def _due(process: Any) -> float | None:
+def _due(process: Any, *, is_stopping: bool) -> float | None:
     """Return the wall-clock moment at which supervisor will move ``process`` on, or None."""
     match process.state:
         case states.ProcessStates.STARTING:
             return float(process.laststart + process.config.startsecs)
-        case states.ProcessStates.BACKOFF | states.ProcessStates.STOPPING:
+        case states.ProcessStates.BACKOFF:
+            return None if is_stopping else float(process.delay)
+        case states.ProcessStates.STOPPING:
             return float(process.delay)
         case _:
             return None

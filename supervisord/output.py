@@ -9,7 +9,7 @@ Rules
 -----
 * The descriptor's flags are left alone: they are shared with other processes. poll(2) says whether a write would
   block, and a write of at most PIPE_BUF bytes after POLLOUT does not (pipe(7)).
-* Lines of different programs never interleave; a line longer than ``LINE_LIMIT`` is cut into pieces.
+* Lines of different programs never interleave; a line that grows past ``LINE_LIMIT`` before its end came is cut there.
 """
 
 import collections
@@ -56,6 +56,8 @@ class Channel:
                     self._give_up()
                     return
                 self._write_piece()
+        except BlockingIOError:
+            return  # another process made the shared descriptor non-blocking, and was faster: it is only full
         except OSError:
             self._give_up()
 
@@ -71,7 +73,7 @@ class Channel:
     def _give_up(self) -> None:
         """The reader is gone for good (EPIPE, closed descriptor)."""
         self._broken = True
-        self.dropped += len(self._backlog)
+        self.dropped += sum(data.count(b"\n") for data in self._backlog)
         self._backlog.clear()
         self._size = 0
 
@@ -102,7 +104,7 @@ class LineForwarder:
         """``channels`` maps "stdout" and "stderr" to where they go."""
         self._channels = channels
         self._partial: dict[tuple[str, str], bytes] = {}
-        self._last: dict[str, collections.deque[str]] = {}
+        self._last: dict[str, collections.deque[bytes]] = {}
 
     def take(self, program: str, stream: str, data: bytes) -> None:
         """Forward the complete lines of ``data`` and keep the rest until its line is complete."""
@@ -130,11 +132,11 @@ class LineForwarder:
             left -= len(line)
             if left < 0:
                 break
-            lines.append(line)
+            lines.append(line.decode("utf-8", "replace"))
         return tuple(reversed(lines))
 
     def _forward(self, program: str, stream: str, data: bytes) -> None:
         self._channels[stream].write(data)
         last = self._last.setdefault(program, collections.deque(maxlen=LAST_LINES))
         for line in data[-8 * _LAST_BYTES :].splitlines()[-LAST_LINES:]:
-            last.append(line.decode("utf-8", "replace")[:_LAST_BYTES])
+            last.append(line[:_LAST_BYTES])

@@ -41,6 +41,11 @@ class Sealing:
         """Say whether the deadline has passed without a seal."""
         return self._phase == snapshot.BOOTING and self._deadline is not None and now >= self._deadline
 
+    @property
+    def may_revive(self) -> bool:
+        """Whether the probe server may be tried again after it was given up: sealed, or held for somebody to look at."""
+        return self._phase in {snapshot.SEALED, snapshot.HELD}
+
     def next_due(self, now: float | None = None) -> float | None:
         """Return the next monotonic moment at which this generation changes by time alone.
 

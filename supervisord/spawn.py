@@ -38,6 +38,7 @@ def install(options: Any, the_plan: plan.Plan, on_fork: Callable[[int], None], *
     prctl = _prctl() if dies_with_us else None
 
     def fork() -> int:
+        parent = os.getpid()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, exit_codes.STOP_SIGNALS)
         pid: int = -1
         try:
@@ -46,7 +47,8 @@ def install(options: Any, the_plan: plan.Plan, on_fork: Callable[[int], None], *
             if pid != 0:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if pid == 0:
-            _prepare_child(prctl)
+            _prepare_child(prctl, parent)
+            _close_at_once(options)
         else:
             on_fork(pid)
         return pid
@@ -62,7 +64,7 @@ def install(options: Any, the_plan: plan.Plan, on_fork: Callable[[int], None], *
     options.execve = execve
 
 
-def _prepare_child(prctl: Callable[[int, int], int] | None) -> None:
+def _prepare_child(prctl: Callable[[int, int], int] | None, parent: int) -> None:
     """Undo in the child what supervisord and Python changed; an exception here must end the child, not return."""
     try:
         signal.set_wakeup_fd(-1)
@@ -70,9 +72,21 @@ def _prepare_child(prctl: Callable[[int, int], int] | None) -> None:
             signal.signal(number, signal.SIG_DFL)
         if prctl is not None:
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # it died before the line above
+                os._exit(exit_codes.from_signal(signal.SIGKILL))
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
     except BaseException:
         os._exit(exit_codes.NOT_FOUND)
+
+
+def _close_at_once(options: Any) -> None:
+    """Let the child close its descriptors in one call.
+
+    supervisor closes 3 to minfds one by one, in Python (4.3.0, ``Subprocess._prepare_child_fds``): a thousand calls
+    before each exec. Its loop now runs once. Only this child's copy of ``options`` is changed.
+    """
+    limit, options.minfds = options.minfds, 4
+    options.close_fd = lambda _fd: os.closerange(3, limit)
 
 
 def _prctl() -> Callable[[int, int], int]:

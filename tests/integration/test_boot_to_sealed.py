@@ -18,7 +18,9 @@ QUICK = {"command": ["sleep", "1000"], "ready": {"running": True, "for": "0s"}}
 
 
 def test_a_tree_boots_to_sealed_and_ready_and_stops_with_0(tree: trees.Tree) -> None:
-    tree.build({"programs": {"migrate": {"command": ["true"], "oneshot": True}, "api": {**SLEEPER, "after": ["migrate"]}}})
+    tree.build(
+        {"programs": {"migrate": {"command": ["true"], "oneshot": True}, "api": {**SLEEPER, "after": ["migrate"]}}}
+    )
     tree.start()
     body = tree.wait_ready()
     assert body["requirements"] == ["migrate", "api"]
@@ -38,7 +40,13 @@ def test_events_tell_the_boot_in_order(tree: trees.Tree) -> None:
     tree.build({"programs": {"api": QUICK}})
     tree.start().wait_ready()
     names = [event["event"] for event in tree.events()]
-    milestones = ["BootstrapStarted", "RuntimeClosureValidated", "SupervisorStarted", "BootstrapSealStarted", "BootstrapCompleted"]
+    milestones = [
+        "BootstrapStarted",
+        "RuntimeClosureValidated",
+        "SupervisorStarted",
+        "BootstrapSealStarted",
+        "BootstrapCompleted",
+    ]
     assert [name for name in names if name in milestones] == milestones
     phases = [event["phase"] for event in tree.events("PhaseCompleted")]
     assert phases == ["run-directory", "plan", "immutable-root", "writable-roots", "identity", "artifacts", "preflight"]
@@ -56,7 +64,10 @@ def test_a_program_waits_until_what_it_needs_is_ready(tree: trees.Tree) -> None:
     log.chmod(0o777)
     programs = {
         "first": {"command": ["sh", "-c", f"sleep 0.3; touch {log}/first"], "oneshot": True},
-        "second": {"command": ["sh", "-c", f"test -e {log}/first && touch {log}/second && exec sleep 1000"], "after": ["first"]},
+        "second": {
+            "command": ["sh", "-c", f"test -e {log}/first && touch {log}/second && exec sleep 1000"],
+            "after": ["first"],
+        },
         "third": {"command": ["sh", "-c", f"test -e {log}/second && exec sleep 1000"], "after": ["second"]},
     }
     tree.build({"programs": programs})
@@ -138,10 +149,14 @@ def test_arguments_reach_the_program_exactly(tree: trees.Tree) -> None:
 
 def test_programs_start_with_default_signals_and_no_descriptor_of_ours(tree: trees.Tree) -> None:
     tree.build({"programs": {"api": QUICK}})
-    tree.start(argv=["/usr/bin/env", "--block-signal=TERM,INT,QUIT,HUP", sys.executable, "-I", "-m", "entrypoint", "boot"])
+    tree.start(
+        argv=["/usr/bin/env", "--block-signal=TERM,INT,QUIT,HUP", sys.executable, "-I", "-m", "entrypoint", "boot"]
+    )
     tree.wait_ready()
     pid = tree.program("api").pid
-    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+    status = dict(
+        line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+    )
     assert int(status["SigBlk"], 16) == 0
     assert int(status["SigIgn"], 16) == 0
     assert sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"]
@@ -168,7 +183,14 @@ def test_writable_roots_are_made_with_mode_and_skeleton(tree: trees.Tree) -> Non
 def test_supervisorctl_and_verify_read_the_same_truth(tree: trees.Tree) -> None:
     tree.build({"programs": {"api": QUICK, "migrate": {"command": ["true"], "oneshot": True}}})
     tree.start().wait_ready()
-    control = [sys.executable, "-I", "-m", "supervisor.supervisorctl", "-c", str(tree.plan_directory / "supervisord.conf")]
+    control = [
+        sys.executable,
+        "-I",
+        "-m",
+        "supervisor.supervisorctl",
+        "-c",
+        str(tree.plan_directory / "supervisord.conf"),
+    ]
     wanted = {
         "api": "RUNNING", "probes": "RUNNING", "migrate": "EXITED", "bootstrap": "EXITED", "bootstrap-seal": "EXITED",
     }  # fmt: skip
@@ -199,7 +221,7 @@ def test_nothing_is_left_after_a_stop(tree: trees.Tree) -> None:
     below = trees.descendants(tree.pid)
     assert len(below) >= 3
     assert tree.stop() == 0
-    trees.wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below), "every process is gone")
+    trees.wait_until_gone(below)
 
 
 def test_a_run_directory_that_outlived_a_boot_is_used_again(tree: trees.Tree) -> None:

@@ -104,7 +104,9 @@ def test_an_edited_configuration_is_a_failed_boot(tree: trees.Tree) -> None:
 def test_a_plan_for_another_run_directory_is_refused(tree: trees.Tree) -> None:
     tree.build(ONE)
     path = tree.plan_directory / "plan.json"
-    path.write_text(path.read_text().replace(f'"run_directory": "{tree.run.path}"', '"run_directory": "/run/elsewhere"'))
+    path.write_text(
+        path.read_text().replace(f'"run_directory": "{tree.run.path}"', '"run_directory": "/run/elsewhere"')
+    )
     assert tree.start().exit_code() == 6
     assert "--run-dir" in tree.failure()["cause"]
 
@@ -265,7 +267,10 @@ def test_the_seal_of_an_earlier_boot_is_gone_before_anything_else(tree: trees.Tr
 FAILING = {
     "FATAL": ({"command": ["sh", "-c", "exit 1"], "start_retries": 1}, "is FATAL after 2 tries"),
     "exits 3 at once": ({"command": ["sh", "-c", "echo the reason >&2; exit 3"], "start_retries": 0}, "code 3"),
-    "exits 3 later": ({"command": ["sh", "-c", "sleep 1.3; exit 3"], "ready": {"running": True, "for": "1h"}}, "code 3"),
+    "exits 3 later": (
+        {"command": ["sh", "-c", "sleep 1.3; exit 3"], "ready": {"running": True, "for": "1h"}},
+        "code 3",
+    ),
     "exits 0 though not a one-shot": (
         {"command": ["sh", "-c", "sleep 1.3"], "ready": {"running": True, "for": "1h"}},
         "exited with code 0",
@@ -329,7 +334,9 @@ def test_a_failed_boot_is_held_unready_and_says_why(tree: trees.Tree) -> None:
 def test_a_held_boot_that_becomes_ready_later_is_sealed_late(tree: trees.Tree) -> None:
     flag = tree.root / "repaired"
     command = f"test -e {flag}"
-    tree.build({"programs": {"check": {"command": ["sh", "-c", command], "oneshot": True}}, "boot": {"on_failure": "hold"}})
+    tree.build(
+        {"programs": {"check": {"command": ["sh", "-c", command], "oneshot": True}}, "boot": {"on_failure": "hold"}}
+    )
     tree.start()
     tree.wait_for_event("BootstrapFailed")
     flag.touch()
@@ -487,7 +494,7 @@ def test_a_stop_signal_at_any_moment_of_the_boot_ends_it_cleanly(tree: trees.Tre
     tree.build(ONE)
     blocked = ["/usr/bin/env", "--block-signal=TERM,INT,QUIT,HUP", sys.executable, "-I", "-m", "entrypoint", "boot"]
     codes = []
-    for step in range(0, 24):
+    for step in range(24):
         tree.start(argv=list(blocked))
         time.sleep(0.02 * step)
         assert tree.process is not None
@@ -498,7 +505,7 @@ def test_a_stop_signal_at_any_moment_of_the_boot_ends_it_cleanly(tree: trees.Tre
         assert code in {0, 128 + number, -number}, (step, tree.stderr()[-2000:])
         assert tree.events("BootstrapFailed") == []
         assert not Path(tree.run.seal).exists() or code == 0
-        trees.wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below), "nobody outlives it")
+        trees.wait_until_gone(below)
     assert 128 + number in codes
     assert codes[-1] == 0
 

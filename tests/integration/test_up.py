@@ -58,24 +58,6 @@ def running(place: Path, manifest: dict[str, object], *arguments: str) -> Iterat
                 os.kill(pid, signal.SIGKILL)
 
 
-def assert_all_gone(pids: list[int]) -> None:
-    def alive() -> list[int]:
-        return [pid for pid in pids if is_running(pid)]
-
-    trees.wait_until(lambda: not alive(), "every process is gone", lambda: str([cmdline(pid) for pid in alive()]))
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def cmdline(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-
-
 def test_until_ready_exits_0_and_leaves_nothing(place: Path) -> None:
     result = run(write(place, {"programs": {"api": QUICK}}), "--until-ready", "--state", place / "state")
     assert result.returncode == 0, result.stdout + result.stderr
@@ -138,7 +120,12 @@ def test_a_port_in_use_is_named(place: Path) -> None:
 def test_writable_roots_move_below_the_state_and_ports_to_loopback(place: Path) -> None:
     manifest = {
         "boot": {"writable": ["/var/lib/somewhere"]},
-        "programs": {"api": {**QUICK, "command": ["sh", "-c", "echo $0 > $0/out; exec sleep 1000", "${writable:/var/lib/somewhere}"]}},
+        "programs": {
+            "api": {
+                **QUICK,
+                "command": ["sh", "-c", "echo $0 > $0/out; exec sleep 1000", "${writable:/var/lib/somewhere}"],
+            }
+        },
     }
     with running(place, manifest):
         moved = place / "state/root/var/lib/somewhere"
@@ -153,7 +140,7 @@ def test_a_stop_signal_stops_the_tree_in_order_and_exits_0(place: Path, number: 
         assert len(below) >= 3
         up.send_signal(number)
         assert up.wait(trees.PATIENCE_SECONDS) == 0
-        assert_all_gone(below)
+        trees.wait_until_gone(below)
 
 
 def test_a_second_ctrl_c_does_not_wait_for_a_stubborn_program(place: Path) -> None:
@@ -164,22 +151,22 @@ def test_a_second_ctrl_c_does_not_wait_for_a_stubborn_program(place: Path) -> No
         time.sleep(0.5)
         up.send_signal(signal.SIGINT)
         up.wait(trees.PATIENCE_SECONDS)
-        assert_all_gone(below)
+        trees.wait_until_gone(below)
 
 
-@pytest.mark.parametrize("victim", ["up", "supervisord", "up and supervisord"])
-def test_nothing_outlives_it_when_it_is_killed(place: Path, victim: str) -> None:
+@pytest.mark.parametrize("victims", [{"up"}, {"supervisord"}, {"up", "supervisord"}])
+def test_nothing_outlives_it_when_it_is_killed(place: Path, victims: set[str]) -> None:
     escaping = {"command": ["sh", "-c", "setsid sleep 1000 & exec sleep 1000"]}
-    manifest = {"programs": {"plain": QUICK, **({} if "and" in victim else {"escaping": escaping})}}
+    manifest = {"programs": {"plain": QUICK, **({} if len(victims) == 2 else {"escaping": escaping})}}
     with running(place, manifest) as up:
         below = trees.descendants(up.pid)
         assert len(below) >= 3
-        if "up" in victim:
+        if "up" in victims:
             os.kill(up.pid, signal.SIGKILL)
-        if "supervisord" in victim:
+        if "supervisord" in victims:
             os.kill(below[0], signal.SIGKILL)
         up.wait(trees.PATIENCE_SECONDS)
-        assert_all_gone(below)
+        trees.wait_until_gone(below)
 
 
 def test_its_own_directory_is_removed(place: Path) -> None:

@@ -42,7 +42,12 @@ def other_uid() -> int | None:
     probe = "import contract.events, supervisor.supervisord"
     try:
         result = subprocess.run(
-            [sys.executable, "-I", "-c", probe], user=NOBODY, group=NOBODY, extra_groups=[], check=False, capture_output=True
+            [sys.executable, "-I", "-c", probe],
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=[],
+            check=False,
+            capture_output=True,
         )
     except PermissionError:
         return None
@@ -79,6 +84,28 @@ def wait_until(claim: Callable[[], Any], what: str, evidence: Callable[[], str] 
             return value
         time.sleep(0.02)
     raise AssertionError(f"never happened: {what}\n{evidence()}")
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    """Wait until none of ``pids`` runs any more; a zombie that somebody else must reap does not run."""
+
+    def running() -> list[int]:
+        return [pid for pid in pids if is_running(pid)]
+
+    wait_until(lambda: not running(), "every process is gone", lambda: str([cmdline(pid) for pid in running()]))
+
+
+def is_running(pid: int) -> bool:
+    """Say whether ``pid`` runs, by its state in /proc."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def cmdline(pid: int) -> str:
+    """Return the command line of ``pid``."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
 @dataclasses.dataclass
