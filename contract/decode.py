@@ -3,7 +3,8 @@
 Rules
 -----
 * Every field is present, every field is known, every value has exactly the declared type: ``true`` is no
-  integer, an integer is accepted where a float is declared, NaN and infinity are refused.
+  integer, an integer is accepted where a float is declared, NaN and infinity (``1e999`` too) are refused, and so is
+  text that is no Unicode (half a surrogate pair), which could not be written or printed later.
 * A key that stands twice in one object is refused.
 * A refusal names the place as a path (``programs[2].argv[0]``), never the value: it may be a secret.
 
@@ -12,6 +13,7 @@ Declared types may be: str, int, float, bool, dataclasses, ``X | None``, ``tuple
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from typing import Any, TypeVar
@@ -85,12 +87,32 @@ def _convert(expected: Any, value: Any, path: str, depth: int) -> Any:
         if not isinstance(value, dict):
             raise _Mismatch(path, f"is {_kind(value)}, not an object")
         inner = typing.get_args(expected)[1]
-        return {key: _convert(inner, item, f"{path}.{key}", depth + 1) for key, item in value.items()}
-    if expected is float and type(value) is int:
-        return float(value)
+        return {
+            _text(key, path): _convert(inner, item, f"{path}.{_shown(key)}", depth + 1) for key, item in value.items()
+        }
+    if expected is float and type(value) in {int, float}:
+        return _number(value, path)
     if type(value) is not expected:
         raise _Mismatch(path, f"is {_kind(value)}, not {_KINDS[expected]}")
+    return _text(value, path) if expected is str else value
+
+
+def _text(value: str, path: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _Mismatch(path, "holds half a surrogate pair") from error
     return value
+
+
+def _number(value: float, path: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise _Mismatch(path, "is out of range")
+    return number
 
 
 def _convert_record(expected: Any, value: Any, path: str, depth: int) -> Any:
@@ -99,7 +121,7 @@ def _convert_record(expected: Any, value: Any, path: str, depth: int) -> Any:
     hints = _hints(expected)
     unknown = sorted(value.keys() - hints.keys())
     if unknown:
-        raise _Mismatch(f"{path}.{unknown[0][:80]}", "is unknown")
+        raise _Mismatch(f"{path}.{_shown(unknown[0])}", "is unknown")
     missing = sorted(hints.keys() - value.keys())
     if missing:
         raise _Mismatch(f"{path}.{missing[0]}", "is missing")
@@ -125,12 +147,17 @@ def _kind(value: Any) -> str:
     return _KINDS.get(type(value), type(value).__name__)
 
 
+def _shown(key: str) -> str:
+    """Return a key as it may be printed: short, and without what a terminal or a log would act on."""
+    return ascii(key[:80])[1:-1]
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {twice[:80]!r} stands twice")
+        raise ValueError(f"the key {_shown(twice)} stands twice")
     return result
 
 

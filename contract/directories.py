@@ -32,8 +32,8 @@ def open_confined(path: str, *, create: bool = False, parents_mode: int = 0o755,
     With ``create``, missing parents are made with ``parents_mode`` and the last component with ``mode``,
     both independent of the umask. The caller closes the descriptor.
 
-    Raises UnsafePath when a component is a symlink or not a directory, OSError otherwise (ENOENT when the
-    directory is missing and ``create`` is false).
+    Raises UnsafePath when a component is a symlink, is not a directory or cannot be made, OSError otherwise (ENOENT
+    when the directory is missing and ``create`` is false).
     """
     parts = components(path)
     fd = os.open("/", OPEN_FLAGS)
@@ -41,7 +41,10 @@ def open_confined(path: str, *, create: bool = False, parents_mode: int = 0o755,
     try:
         for index, part in enumerate(parts):
             is_last = index == len(parts) - 1
-            created = create and _make(part, mode if is_last else parents_mode, fd)
+            try:
+                created = create and _make(part, mode if is_last else parents_mode, fd)
+            except OSError as error:
+                raise _not_made(path, parts[:index], error) from error
             try:
                 below = os.open(part, OPEN_FLAGS, dir_fd=fd)
             except OSError as error:
@@ -64,6 +67,16 @@ def _make(name: str, mode: int, dir_fd: int) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _not_made(path: str, above: list[str], error: OSError) -> errors.UnsafePath:
+    parent = "/" + "/".join(above)
+    why = f"nothing can be made in {parent}: {errors.describe_os_error(error)}"
+    return errors.UnsafePath(
+        f"directory {path}",
+        why,
+        f"mount a tmpfs or volume of uid {os.geteuid()} at {parent} (podman: --tmpfs {parent}:U)",
+    )
 
 
 def _refusal(path: str, component: str) -> errors.UnsafePath:

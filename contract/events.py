@@ -4,16 +4,19 @@ Rules
 -----
 * Every event has ``time`` (RFC 3339, ms), ``level``, ``event``, ``stage`` ("bootstrap"), ``boot_id``,
   ``source`` and ``seq`` (counted per source and process), then its own fields.
-* An event reaches the file in one write, so lines of several processes never mix.
+* An event reaches the file in one write, so lines of several processes never mix; what a full disk took of a line is
+  taken back.
 * Emitting never blocks and never raises: what a full disk or an unread pipe refuses is dropped and counted,
   and the next event says how many (``dropped``).
 * The file is bounded: past ``FILE_LIMIT`` it becomes ``events.jsonl.1`` and a new one begins.
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import select
+import stat
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +25,7 @@ from contract import clock
 FILE_LIMIT = 1024 * 1024
 STAGE = "bootstrap"
 _PATIENCE_MS = 100
+_PIPE_BUF = 4096
 _UNWRITTEN_LIMIT = 100
 
 LEVELS: dict[str, str] = {
@@ -95,8 +99,7 @@ class Emitter:
         }
         if self._dropped:
             line["dropped"] = self._dropped
-        line.update(fields)
-        data = json.dumps(line, ensure_ascii=True, default=str).encode() + b"\n"
+        data = _encode({**line, **fields}) or _encode({**line, "unprintable": sorted(fields)})
         kept = self._sink(data)
         if self._path is not None:
             kept = append(self._path, data) and kept
@@ -105,16 +108,30 @@ class Emitter:
         self._dropped = 0 if kept else self._dropped + 1
 
 
+def _encode(line: dict[str, Any]) -> bytes:
+    """Return ``line`` as bytes, or nothing where JSON cannot say it."""
+    try:
+        return json.dumps(line, ensure_ascii=True, default=str).encode() + b"\n"
+    except (TypeError, ValueError, RecursionError):
+        return b""
+
+
 def write_to_stderr(data: bytes) -> bool:
-    """Write a line to descriptor 2 unless nobody takes it within 100 ms; say whether it was taken."""
+    """Write a line to descriptor 2 unless nobody takes it within 100 ms; say whether it was taken.
+
+    After POLLOUT a pipe takes PIPE_BUF bytes without blocking and no more (pipe(7)), so a longer line goes in pieces.
+    """
     try:
         poller = select.poll()
         poller.register(2, select.POLLOUT)
-        if not poller.poll(_PATIENCE_MS):
-            return False
-        return os.write(2, data) == len(data)
+        view = memoryview(data)
+        while view:
+            if not poller.poll(_PATIENCE_MS):
+                return False
+            view = view[os.write(2, view[:_PIPE_BUF]) :]
     except OSError:
         return False
+    return True
 
 
 def append(path: str, data: bytes) -> bool:
@@ -125,14 +142,28 @@ def append(path: str, data: bytes) -> bool:
     except OSError:
         return False
     try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            return False
         written = os.write(fd, data)
-        if os.fstat(fd).st_size > FILE_LIMIT:
-            _rotate(path, fd)
-        return written == len(data)
+        if written < len(data):
+            _take_back(fd, written)
+        if status.st_size + len(data) > FILE_LIMIT:
+            with contextlib.suppress(OSError):  # another process is at it
+                _rotate(path, fd)
     except OSError:
         return False
+    else:
+        return written == len(data)
     finally:
         os.close(fd)
+
+
+def _take_back(fd: int, written: int) -> None:
+    """Remove a cut line, unless another process wrote behind it."""
+    end = os.lseek(fd, 0, os.SEEK_CUR)
+    if os.fstat(fd).st_size == end:
+        os.ftruncate(fd, end - written)
 
 
 def _rotate(path: str, fd: int) -> None:

@@ -21,7 +21,8 @@ _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_
 def write_atomically(path: str, data: bytes, mode: int, *, dir_fd: int | None = None) -> None:
     """Replace ``path`` by a file of ``data`` with permission bits ``mode``, durably.
 
-    ``path`` is taken relative to ``dir_fd`` where that is given. Raises OSError; then nothing changed.
+    ``path`` is taken relative to ``dir_fd`` where that is given. Raises OSError; then nothing changed, except where the
+    directory itself could not be synced: the new file stands, and might not survive the machine.
     """
     folder, name = os.path.split(path)
     if dir_fd is None:

@@ -61,7 +61,7 @@ class RunDirectory:
     @property
     def temporary(self) -> str:
         """TMPDIR of our own processes."""
-        return f"{self.path}/tmp"
+        return f"{self.path}/tmp"  # noqa: S108  (in our own directory)
 
     @property
     def supervisor_socket(self) -> str:
@@ -118,7 +118,9 @@ def open_or_create(path: str) -> RunDirectory:
 
 
 def _prove_writable(path: str, fd: int) -> None:
-    probe = f".writable.{os.getpid()}"
+    probe = (
+        f".writable.{os.urandom(6).hex()}"  # a pid returns: a probe that a killed boot left would stop every later one
+    )
     try:
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=fd))
     except OSError as error:

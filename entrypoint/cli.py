@@ -7,6 +7,7 @@ Rules
   never.
 """
 
+import contextlib
 import importlib
 import os
 import signal
@@ -59,7 +60,7 @@ def _did_you_mean(close: list[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(COMMANDS)}"
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version.VERSION, prog_name="bootseal")
 def bootseal() -> None:
     """Boot containers of many programs: ready means ready, sealed and signed."""
@@ -81,8 +82,9 @@ def main(argv: list[str] | None = None) -> int:
     except errors.BootsealError as error:
         return _fail(str(error))
     except OSError as error:
-        _discard_output()
         what = error.filename if isinstance(error.filename, str) else "output"
+        if what == "output":
+            _discard_output()
         return _fail(f"{what}: {errors.describe_os_error(error)}")
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -104,13 +106,11 @@ def _run(argv: list[str] | None) -> int:
 def _discard_output() -> None:
     """Drop what could not be written: the interpreter would try again at its end, and complain."""
     if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(OSError), open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _usage_error(error: click.ClickException) -> int:
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
-        return exit_codes.USAGE_ERROR
     context = getattr(error, "ctx", None)
     remedy = f" (see `{context.command_path} --help`)" if context else ""
     click.echo(f"bootseal: {error.format_message().rstrip('.')}{remedy}", err=True)

@@ -20,9 +20,7 @@ class Display(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def show(
-        self, event: dict[str, Any], before: progress.Progress, now: progress.Progress, at_seconds: float
-    ) -> None:
+    def show(self, event: dict[str, Any], before: progress.Progress, now: progress.Progress, at_seconds: float) -> None:
         """Show one event and what it changed."""
 
     def note(self, text: str) -> None:
@@ -115,9 +113,7 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         sys.stdout.flush()
 
-    def show(
-        self, event: dict[str, Any], before: progress.Progress, now: progress.Progress, at_seconds: float
-    ) -> None:
+    def show(self, event: dict[str, Any], before: progress.Progress, now: progress.Progress, at_seconds: float) -> None:
         """Print what changed: a warning, a program's row, the seal, readiness, the failure."""
         if event.get("level") == "warn":
             self._line(at_seconds, warning(event))

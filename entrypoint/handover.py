@@ -15,7 +15,9 @@ from contract import errors, exit_codes, rundir
 from entrypoint import phases, preflight, stop
 from manifest import plan
 
-ALLOWED = frozenset({"PATH", "HOME", "USER", "LOGNAME", "HOSTNAME", "LANG", "LANGUAGE", "TZ", "TERM", "BOOTSEAL_SPEEDUPS"})
+ALLOWED = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "HOSTNAME", "LANG", "LANGUAGE", "TZ", "TERM", "BOOTSEAL_SPEEDUPS"}
+)
 _PR_SET_CHILD_SUBREAPER = 36
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -45,7 +47,7 @@ def become_supervisord(loaded: plan.LoadedPlan, run: rundir.RunDirectory) -> Non
     stop.block()
     command = argv(loaded)
     try:
-        os.execve(command[0], command, environment(os.environ, loaded.plan.boot.environment, run))
+        os.execve(command[0], command, environment(os.environ, loaded.plan.boot.environment, run))  # noqa: S606
     except FileNotFoundError as error:
         raise phases.CannotHandOver(command[0], "it does not exist", "", exit_codes.NOT_FOUND) from error
     except OSError as error:

@@ -2,7 +2,8 @@
 
 Rules
 -----
-* A path on a read-only mount, with no writable mount beneath it, is immutable; nothing else needs a look.
+* A path on a read-only mount, with no writable mount beneath it, is immutable; nothing else needs a look. The kernel
+  is asked (statvfs(3)), not the table of mounts: a mount that another one covers still stands in the table.
 * Otherwise every file and directory beneath it must be unwritable for this process by owner and mode: an owner
   can always give himself the right, and root needs none.
 * Then a write is tried: where the kernel allows what the modes forbid (an ACL, a capability), it shows.
@@ -29,17 +30,12 @@ def why_writable(path: str, table: tuple[mounts.Mount, ...]) -> str | None:
     writable_mounts = [mount.point for mount in mounts.beneath(table, real) if not mount.read_only]
     if writable_mounts:
         return f"{writable_mounts[0]} is mounted writable beneath it"
-    if _is_read_only(real, table):
+    if os.statvfs(real).f_flag & os.ST_RDONLY:
         return None
     if os.geteuid() == 0:
         return "it is not on a read-only mount, and this process is root"
     reason = next(_writable_by_mode(real), None)
     return reason or _writable_by_trying(real)
-
-
-def _is_read_only(path: str, table: tuple[mounts.Mount, ...]) -> bool:
-    mount = mounts.covering(table, path)
-    return bool(os.statvfs(path).f_flag & os.ST_RDONLY) or (mount is not None and mount.read_only)
 
 
 def judge_mode(status: os.stat_result, uid: int, groups: frozenset[int]) -> str | None:
@@ -74,7 +70,7 @@ def _walk(root: str) -> Iterator[str]:
 
 
 def _writable_by_trying(path: str) -> str | None:
-    probe = os.path.join(path, f".bootseal-write-probe.{os.getpid()}")
+    probe = os.path.join(path, f".bootseal-write-probe.{os.urandom(6).hex()}")
     try:
         fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:

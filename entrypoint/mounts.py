@@ -16,7 +16,7 @@ class Mount:
 
 def parse(text: str) -> tuple[Mount, ...]:
     """Return the mounts in the text of a mountinfo file, in its order; raises ValueError for any other text."""
-    return tuple(_parse_line(line) for line in text.splitlines() if line)
+    return tuple(_parse_line(line) for line in text.split("\n") if line)  # the kernel escapes no other end of a line
 
 
 def _parse_line(line: str) -> Mount:
@@ -30,17 +30,8 @@ def _parse_line(line: str) -> Mount:
 
 def read() -> tuple[Mount, ...]:
     """Return this process's mounts; raises OSError or ValueError."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         return parse(file.read())
-
-
-def covering(mounts: tuple[Mount, ...], path: str) -> Mount | None:
-    """Return the mount that ``path`` lies on: the longest mount point above it, the last one mounted there."""
-    best = None
-    for mount in mounts:
-        if _is_beneath(path, mount.point) and (best is None or len(mount.point) >= len(best.point)):
-            best = mount
-    return best
 
 
 def beneath(mounts: tuple[Mount, ...], path: str) -> tuple[Mount, ...]:
@@ -54,7 +45,7 @@ def is_mount_point(mounts: tuple[Mount, ...], path: str) -> bool:
 
 
 def _is_beneath(path: str, point: str) -> bool:
-    return point == "/" or path == point or path.startswith(f"{point}/")
+    return point in {"/", path} or path.startswith(f"{point}/")
 
 
 def _unescape(text: str) -> str:

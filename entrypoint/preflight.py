@@ -81,7 +81,9 @@ def _ask_supervisor(loaded: plan.LoadedPlan, run: rundir.RunDirectory) -> str:
     try:
         child = subprocess.run(argv, env=environment, capture_output=True, timeout=_CHILD_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
-        raise errors.BootsealError("preflight", f"supervisor's parser did not end within {_CHILD_SECONDS:g} s") from error
+        raise errors.BootsealError(
+            "preflight", f"supervisor's parser did not end within {_CHILD_SECONDS:g} s"
+        ) from error
     if child.returncode == exit_codes.NOT_FOUND:
         reason = child.stderr.decode("utf-8", "replace").strip()[-1000:]
         raise phases.CannotHandOver("supervisord", reason, "install bootseal again", exit_codes.NOT_FOUND)

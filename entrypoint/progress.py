@@ -44,9 +44,7 @@ def after(progress: Progress, event: dict[str, Any], at_seconds: float) -> Progr
     match event.get("event"):
         case "PhaseCompleted":
             duration = float(event.get("duration_ms", 0.0))
-            return dataclasses.replace(
-                progress, phases=progress.phases + 1, stage_a_ms=progress.stage_a_ms + duration
-            )
+            return dataclasses.replace(progress, phases=progress.phases + 1, stage_a_ms=progress.stage_a_ms + duration)
         case "ProgramStarted":
             return _with_row(progress, Row(name, "started", f"pid {event.get('pid')}", at_seconds))
         case "ProgramReady":

@@ -62,7 +62,9 @@ def _check_all(run: rundir.RunDirectory) -> Iterator[errors.BootsealError]:
 def check_environment(environment: Mapping[str, str], the_plan: plan.Plan) -> Iterator[errors.BootsealError]:
     """Yield each variable that is not on the allow-list, by name only."""
     stage_b = the_plan.program(plan.STAGE_B)
-    allowed = handover.ALLOWED | _SUPERVISED | set(the_plan.boot.environment) | set(stage_b.environment if stage_b else ())
+    allowed = (
+        handover.ALLOWED | _SUPERVISED | set(the_plan.boot.environment) | set(stage_b.environment if stage_b else ())
+    )
     for name in sorted(environment.keys() - allowed):
         if not name.startswith("LC_"):
             remedy = f"name it in boot.environment if programs need it: [{name}]"
@@ -90,7 +92,9 @@ def check_identity(run: rundir.RunDirectory, boot: boot_record.BootRecord) -> It
 def check_writable_roots(the_plan: plan.Plan) -> Iterator[errors.BootsealError]:
     """Yield each writable root in which this process cannot make and remove a file."""
     for root in the_plan.boot.writable:
-        probe = f"{root.path}/.bootseal-stage-b.{os.getpid()}"
+        probe = (
+            f"{root.path}/.bootseal-stage-b.{os.urandom(6).hex()}"  # a pid returns, and so would a killed one's file
+        )
         try:
             os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
             os.unlink(probe)
@@ -105,7 +109,9 @@ def check_executables(the_plan: plan.Plan, path: str) -> Iterator[errors.Bootsea
         wanted = os.X_OK if artifact.path in commands or os.path.isdir(artifact.path) else os.R_OK
         if artifact.required and not os.access(artifact.path, wanted):
             need = "executable" if wanted == os.X_OK else "readable"
-            yield errors.BootsealError(f"artifact {artifact.id}", f"{artifact.path} is not {need} here", "rebuild the image")
+            yield errors.BootsealError(
+                f"artifact {artifact.id}", f"{artifact.path} is not {need} here", "rebuild the image"
+            )
     for program in the_plan.required_programs:
         if shutil.which(program.argv[0], path=path) is None:
             why = f"{program.argv[0]} is not an executable file"

@@ -3,7 +3,8 @@
 Rules
 -----
 * ``arm`` is the first thing the boot path does. A stop signal then raises ``Stopped`` wherever Stage A is, also
-  inside a system call; the first one counts and later ones are ignored.
+  inside a system call; the first one counts and later ones are ignored. Python only prints an exception that leaves
+  a destructor or a weak reference's callback, so the next phase, or ``block``, raises a stop again that was lost there.
 * The image's ENTRYPOINT blocks the stop signals before the interpreter starts (``env --block-signal``); ``arm``
   unblocks them once handlers exist, so none is lost in between.
 * Around the exec they are blocked again: a blocked mask and pending signals survive execve(2), and the extension
@@ -18,16 +19,19 @@ from types import FrameType
 
 from contract import exit_codes
 
+_taken: list[int] = []
+"""The stop signal that was taken, if one was."""
 
-class Stopped(BaseException):  # noqa: N818  (an interruption, like KeyboardInterrupt, and no error)
-    """A stop signal arrived; ``number`` is the first one's."""
+
+class Stopped(BaseException):
+    """A stop signal arrived; ``number`` is the first one's. An interruption, like KeyboardInterrupt, and no error."""
 
     def __init__(self, number: int) -> None:
         self.number = number
         super().__init__(f"stopped by signal {number}")
 
 
-class DeadlineExceeded(Exception):  # noqa: N818  (named for the fact)
+class DeadlineExceeded(Exception):
     """A phase took longer than it may."""
 
 
@@ -41,11 +45,13 @@ def arm() -> None:
 def block() -> None:
     """Keep stop signals pending from now on, for the process that takes over."""
     signal.pthread_sigmask(signal.SIG_BLOCK, exit_codes.STOP_SIGNALS)
+    _raise_lost_stop()
 
 
 @contextlib.contextmanager
 def deadline(seconds: float) -> Iterator[None]:
     """Raise DeadlineExceeded inside the block when it takes longer than ``seconds``."""
+    _raise_lost_stop()
     signal.signal(signal.SIGALRM, _expire)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
@@ -55,7 +61,13 @@ def deadline(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
+def _raise_lost_stop() -> None:
+    if _taken:
+        raise Stopped(_taken[0])
+
+
 def _stop(number: int, _frame: FrameType | None) -> None:
+    _taken.append(number)
     for other in exit_codes.STOP_SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     raise Stopped(number)

@@ -86,60 +86,74 @@ def _compile(wishes: Wishes, state: str) -> plan.LoadedPlan | None:
 
 
 def _boot(wishes: Wishes, state: str, loaded: plan.LoadedPlan) -> int:
-    programs = tuple(program.name for program in loaded.plan.programs if program.role in {"program", "stage-b"})
     screen = display.choose(wishes.output, wishes.file, loaded, state)
     log = os.open(f"{state}/output.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     argv = [sys.executable, "-I", "-X", "utf8", "-m", "entrypoint", "boot"]
     argv += ["--plan", loaded.directory, "--run-dir", loaded.plan.run_directory]
-    tail = EventTail(f"{state}/run/events.jsonl")
     with _stop_signals() as received:
-        started = clock.monotonic()
         boot = foreground.Foreground(argv, log)
         os.close(log)
         try:
             with screen:
-                return _watch(wishes, boot, tail, screen, progress.begin(programs), started, received)
+                return _Watch(wishes, boot, screen, loaded.plan).to_the_end(received)
         finally:
             boot.sweep()
 
 
-def _watch(
-    wishes: Wishes,
-    boot: foreground.Foreground,
-    tail: "EventTail",
-    screen: display.Display,
-    state: progress.Progress,
-    started: float,
-    received: list[int],
-) -> int:
-    """Follow the boot to its end; return the exit code."""
-    timed_out = reached = False
-    stops = 0
-    while True:
-        code = boot.exit_code()
-        for event in tail.read():
-            at_seconds = clock.monotonic() - started
-            before, state = state, progress.after(state, event, at_seconds)
-            screen.show(event, before, state, at_seconds)
-        if code is not None:
-            break
-        while stops < len(received):
-            stops += 1
-            boot.stop()
-        if wishes.until_ready and state.state == progress.READY and not reached:
-            reached = True
-            boot.stop()
-        late = wishes.timeout_seconds is not None and clock.monotonic() - started > wishes.timeout_seconds
-        if late and not timed_out and not reached and state.state != progress.READY:
-            timed_out = True
-            screen.note(f"not ready within {wishes.timeout_seconds:g} s, stopping")
-            boot.stop()
-        screen.tick(state)
-        time.sleep(_POLL_SECONDS)
-    if timed_out and code == exit_codes.OK:
-        code = exit_codes.INFRASTRUCTURE_FAILURE
-    screen.end(code, state)
-    return code
+class _Watch:
+    """Follows one boot by its events, stops it when that is wished, and knows how it ended."""
+
+    def __init__(
+        self, wishes: Wishes, boot: foreground.Foreground, screen: display.Display, the_plan: plan.Plan
+    ) -> None:
+        self._wishes = wishes
+        self._boot = boot
+        self._screen = screen
+        self._tail = EventTail(rundir.RunDirectory(the_plan.run_directory).events)
+        names = (program.name for program in the_plan.programs if program.role in {"program", "stage-b"})
+        self._state = progress.begin(tuple(names))
+        self._started = clock.monotonic()
+        self._timed_out = False
+        self._reached = False
+
+    def to_the_end(self, received: list[int]) -> int:
+        """Return the exit code; ``received`` grows with each stop signal of ours."""
+        stops = 0
+        while True:
+            code = self._boot.exit_code()  # before the events: those of an ended boot are all there
+            self._show_events()
+            if code is not None:
+                break
+            while stops < len(received):
+                stops += 1
+                self._boot.stop()
+            self._judge()
+            self._screen.tick(self._state)
+            time.sleep(_POLL_SECONDS)
+        if self._timed_out and code == exit_codes.OK:
+            code = exit_codes.INFRASTRUCTURE_FAILURE
+        self._screen.end(code, self._state)
+        return code
+
+    def _show_events(self) -> None:
+        for event in self._tail.read():
+            at_seconds = clock.monotonic() - self._started
+            before, self._state = self._state, progress.after(self._state, event, at_seconds)
+            self._screen.show(event, before, self._state, at_seconds)
+
+    def _judge(self) -> None:
+        """Stop the boot once it is ready and no more was wished, or when it is not ready in time."""
+        if self._reached or self._timed_out:
+            return
+        limit = self._wishes.timeout_seconds
+        if self._state.state == progress.READY:
+            if self._wishes.until_ready:
+                self._reached = True
+                self._boot.stop()
+        elif limit is not None and self._state.sealed_seconds is None and clock.monotonic() - self._started > limit:
+            self._timed_out = True
+            self._screen.note(f"not ready within {limit:g} s, stopping")
+            self._boot.stop()
 
 
 class EventTail:

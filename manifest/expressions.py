@@ -39,10 +39,9 @@ class Scope:
 
     def real_path(self, path: str) -> str | None:
         """Return where ``path``, a writable root or something beneath one, really is; None when it is neither."""
-        root = path
-        while root and root not in self.writable:
-            root = root.rpartition("/")[0]
-        return self.writable[root] + path[len(root) :] if root else None
+        roots = [root for root in self.writable if path == root or path.startswith(f"{root}/")]
+        root = max(roots, key=len, default=None)
+        return None if root is None else self.writable[root] + path[len(root) :]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +103,6 @@ def _writable(path: str, shown: str, scope: Scope) -> str:
 def literal_path(literal: str, roots: Mapping[str, str]) -> str | None:
     """Return the one of ``roots`` that stands in ``literal`` as a path of its own or the beginning of one, or None."""
     for root in sorted(roots, key=len, reverse=True):
-        if re.search(rf"(?<![\w.\-/\0]){re.escape(root)}(?![\w.\-])", literal):
+        if re.search(rf"(?<![\w.\-\0]){re.escape(root)}(?![\w.\-])", literal):
             return root
     return None

@@ -25,6 +25,8 @@ VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 RESERVED_VARIABLES = ("BOOTSEAL_", "SUPERVISOR_")
 _DURATION = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m(?!s))?(?:([0-9]{1,9})s)?(?:([0-9]{1,9})ms)?")
 _MODE = re.compile(r"(?:0o?)?([0-7]{3})|([0-3][0-7]{3})")
+_PATH_BYTES = 4095
+"""PATH_MAX without its NUL (limits.h(0P))."""
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
@@ -144,6 +146,8 @@ def path_fault(text: str) -> str | None:
         return "it is empty"
     if not text.startswith("/"):
         return "it is relative"
+    if len(text.encode()) > _PATH_BYTES:
+        return f"it is longer than {_PATH_BYTES} bytes"
     if text == "/":
         return "it is the root of the file system"
     if text.endswith("/"):

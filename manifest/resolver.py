@@ -70,7 +70,7 @@ class Resolver:
         """Return the program at ``path``, which supervisord looks up by what its configuration says."""
         full = self.text(path, text)
         odd = _not_ascii(full)
-        if odd and not self.subject.was_cut(*map(str, path[:-1])):
+        if odd and not self.subject.was_cut(*path[:-1]):
             self._refuse(path, "the program", full, odd)
         return full
 

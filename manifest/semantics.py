@@ -125,6 +125,7 @@ def _check_artifacts(subject: Subject, findings: Findings) -> None:
         for index, artifact in enumerate(program.artifacts):
             if artifact not in known:
                 nearest = findings.nearest(artifact, known)
+                used.add(nearest or artifact)
                 place = tree.place_of(subject.root, ("programs", name, "artifacts", index))
                 remedy = f"write `{nearest}`" if nearest else "define it under `artifacts`"
                 findings.add(
@@ -144,7 +145,9 @@ def _check_artifacts(subject: Subject, findings: Findings) -> None:
 
 def _check_required(subject: Subject, findings: Findings) -> None:
     """E061, E062: an empty required set is either an oversight or said on purpose."""
-    if any(subject.was_cut(*path) for path in (("programs", "*", "required"), ("required",))):
+    doubtful = any(subject.was_cut("programs", name, "required") for name in subject.names("programs"))
+    all_cut = subject.was_cut("programs", "")  # no program has this name: only a cut of all programs touches it
+    if doubtful or all_cut or subject.was_cut("required"):
         return
     programs = subject.model.programs
     required = next((name for name, program in programs.items() if program.required), None)

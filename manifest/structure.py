@@ -18,6 +18,7 @@ from manifest import diagnostics, model, tree
 from manifest.diagnostics import Findings
 
 _ROUNDS = 12
+_UNKNOWN_COMPARED = 20
 _MAPPING_WANTED = frozenset({"model_type", "model_attributes_type", "dict_type"})
 _NOWHERE = tree.Place(1, 1)
 _PLACEHOLDERS: dict[str, Any] = {
@@ -30,16 +31,20 @@ _PLACEHOLDERS: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A sound manifest: the ``model``, the ``root`` that it was made from, and what had to be ``cut`` out of ``written``."""
+    """A sound manifest: the ``model``, the ``root`` it was made from, and what had to be ``cut`` out of ``written``.
+
+    ``around`` are the paths of everything that something was cut out of.
+    """
 
     model: model.Manifest
     root: tree.Node
     written: tree.Node
     cut: frozenset[tree.Path]
+    around: frozenset[tree.Path]
 
-    def was_cut(self, *path: str) -> bool:
-        """Say whether anything at, in or around ``path`` was cut; a ``*`` in ``path`` stands for any step."""
-        return any(all(wanted in {"*", step} for wanted, step in zip(path, cut, strict=False)) for cut in self.cut)
+    def was_cut(self, *path: str | int) -> bool:
+        """Say whether ``path`` itself, or anything in it or around it, was cut."""
+        return path in self.around or any(path[:depth] in self.cut for depth in range(len(path) + 1))
 
     def names(self, section: str) -> tuple[str, ...]:
         """Return the keys that were written in ``section``, sound or not."""
@@ -55,9 +60,12 @@ def check(root: tree.Mapping, findings: Findings) -> Subject | None:
         data = _plain(current)
         _fill(data, cut)
         try:
-            return Subject(model.Manifest.model_validate(data), current, root, frozenset(cut))
+            sound = model.Manifest.model_validate(data)
         except pydantic.ValidationError as error:
             faults = error.errors(include_url=False, include_input=False)
+        else:
+            around = frozenset(path[:depth] for path in cut for depth in range(len(path)))
+            return Subject(sound, current, root, frozenset(cut), around)
         removals = set()
         for fault in faults:
             path, is_key = _locate(fault, current)
@@ -120,11 +128,18 @@ def _report(fault: Any, path: tree.Path, root: tree.Node, findings: Findings, is
 
 def _report_missing(path: tree.Path, root: tree.Node, findings: Findings) -> None:
     parent = tree.find(root, path[:-1])
-    if isinstance(parent, tree.Mapping) and parent.is_whole:
+    if isinstance(parent, tree.Mapping) and parent.is_whole and not _is_misspelled(path, parent, findings):
         place = tree.key_place(root, path[:-1]) if path[:-1] else root.place
         what = f"{name_of(path[:-1])} has no {diagnostics.quote(str(path[-1]))}"
         remedy = "add `version: 1`" if path == ("version",) else f"add `{path[-1]}: …`"
         findings.add("E021", place, f"{what}: the key is required", remedy)
+
+
+def _is_misspelled(path: tree.Path, parent: tree.Mapping, findings: Findings) -> bool:
+    """Say whether the key that ``path`` misses is there, misspelled: then the unknown key is the one fault to report."""
+    known = known_keys(path[:-1])
+    unknown = [key for key in parent.entries if key not in known]
+    return any(findings.nearest(key, known) == path[-1] for key in unknown[:_UNKNOWN_COMPARED])
 
 
 def _report_unknown(path: tree.Path, root: tree.Node, findings: Findings) -> None:
