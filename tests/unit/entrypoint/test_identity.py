@@ -1,0 +1,129 @@
+import os
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract import errors, rundir
+from entrypoint import identity
+from manifest import plan
+from seal import record, signing_key
+from tests.unit import boots
+
+BY_VARIABLE = plan.IdentityPlan(env="AGENT_ID", default="hostname", store=None)
+BY_HOST = plan.IdentityPlan(env=None, default="hostname", store=None)
+BY_LABEL = plan.IdentityPlan(env="AGENT_ID", default="box-7", store=None)
+
+
+@pytest.fixture
+def run(tmp_path) -> rundir.RunDirectory:
+    return rundir.open_or_create(f"{tmp_path}/run")
+
+
+def test_the_variable_wins_then_the_host_name_or_the_label():
+    assert identity.choose_id(BY_VARIABLE, {"AGENT_ID": "a-1"}, "host") == "a-1"
+    assert identity.choose_id(BY_VARIABLE, {}, "host") == "host"
+    assert identity.choose_id(BY_VARIABLE, {"AGENT_ID": ""}, "host") == "host"
+    assert identity.choose_id(BY_LABEL, {}, "host") == "box-7"
+    assert identity.choose_id(BY_HOST, {"AGENT_ID": "a-1"}, "Host-9.example.org") == "host-9"
+
+
+@pytest.mark.parametrize(
+    "bad", ["A", "-a", "a-", "a_b", "a.b", "a b", "a\n", "é", "x" * 64, "../etc", "a/b", "\0", "a" * 10000]
+)
+def test_an_id_that_is_no_label_is_refused_without_showing_it(bad):
+    with pytest.raises(errors.BootsealError, match="not a DNS-1123 label") as caught:
+        identity.choose_id(BY_VARIABLE, {"AGENT_ID": bad}, "host")
+    assert "variable AGENT_ID" in caught.value.what
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("host", ["", "local_host", "-", ".example.org"])
+def test_a_host_name_that_is_no_label_is_refused(host):
+    with pytest.raises(errors.BootsealError, match="host name"):
+        identity.choose_id(BY_HOST, {}, host)
+
+
+@given(st.text(min_size=1))
+def test_any_variable_gives_a_label_or_a_refusal(value):
+    try:
+        chosen = identity.choose_id(BY_VARIABLE, {"AGENT_ID": value}, "host")
+    except errors.BootsealError:
+        return
+    assert chosen == value
+    assert len(value) <= 63
+    assert set(value) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def test_the_identity_is_a_directory_of_read_only_files(run):
+    assert identity.establish(BY_LABEL, run, boots.BOOT_ID) == "box-7"
+    assert sorted(os.listdir(run.identity)) == ["boot-id", "ed25519.pub", "id"]
+    assert {stat.S_IMODE(os.stat(f"{run.identity}/{name}").st_mode) for name in os.listdir(run.identity)} == {0o444}
+    with open(f"{run.identity}/id", "rb") as file:
+        assert file.read() == b"box-7"
+    with open(f"{run.identity}/boot-id", "rb") as file:
+        assert file.read() == boots.BOOT_ID.encode()
+    key = signing_key.load(run.keys)
+    assert record.public_key(run) == key.public_key().public_bytes_raw()
+
+
+def test_without_a_store_every_boot_has_a_new_key(run):
+    keys = []
+    for _ in range(2):
+        identity.establish(BY_LABEL, run, boots.BOOT_ID)
+        keys.append(record.public_key(run))
+    assert keys[0] != keys[1]
+
+
+def test_with_a_store_the_key_is_kept_and_lies_only_there(run, tmp_path):
+    wanted = plan.IdentityPlan(env=None, default="box", store=f"{tmp_path}/store")
+    keys = []
+    for _ in range(2):
+        identity.establish(wanted, run, boots.BOOT_ID)
+        keys.append(record.public_key(run))
+    assert keys[0] == keys[1]
+    assert not os.path.exists(run.keys)
+
+
+def test_what_an_earlier_boot_left_is_gone(run):
+    os.makedirs(run.identity)
+    with open(f"{run.identity}/old", "wb") as file:
+        file.write(b"x")
+    with open(f"{run.identity}/id", "wb") as file:
+        file.write(b"somebody-else")
+    identity.establish(BY_LABEL, run, boots.BOOT_ID)
+    assert sorted(os.listdir(run.identity)) == ["boot-id", "ed25519.pub", "id"]
+    with open(f"{run.identity}/id", "rb") as file:
+        assert file.read() == b"box-7"
+
+
+@pytest.mark.parametrize("name", ["identity", "keys"])
+@pytest.mark.parametrize("kind", ["symlink", "dangling", "file", "fifo"])
+def test_what_was_planted_in_the_directorys_place_is_replaced_and_never_followed(run, tmp_path, name, kind):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_bytes(b"x")
+    place = f"{run.path}/{name}"
+    match kind:
+        case "symlink":
+            os.symlink(outside, place)
+        case "dangling":
+            os.symlink(f"{outside}/none", place)
+        case "file":
+            open(place, "wb").close()
+        case _:
+            os.mkfifo(place)
+    identity.establish(BY_LABEL, run, boots.BOOT_ID)
+    assert os.listdir(outside) == ["precious"]
+    assert os.path.isdir(place) and not os.path.islink(place)
+
+
+def test_a_key_that_cannot_be_used_is_an_error_and_never_another_identity(run, tmp_path):
+    wanted = plan.IdentityPlan(env=None, default="box", store=f"{tmp_path}/store")
+    (tmp_path / "store").mkdir(mode=0o700)
+    (tmp_path / "store" / signing_key.FILE).write_bytes(b"damaged")
+    (tmp_path / "store" / signing_key.FILE).chmod(0o600)
+    with pytest.raises(errors.InvalidRecord):
+        identity.establish(wanted, run, boots.BOOT_ID)
+    assert not os.path.exists(run.identity)

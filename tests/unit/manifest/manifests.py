@@ -1,0 +1,53 @@
+"""Manifests for tests: a sound one, and ways to say what is wrong with one that is not."""
+
+import pathlib
+
+from manifest import compile as compiling
+
+SOUND = """\
+version: 1
+name: sample
+boot:
+  immutable: [/opt/app]
+  strict: true
+  writable:
+    - {path: /workspace, mode: "0750", from: /opt/app/skel, mount: required}
+    - /var/lib/app
+  seal_timeout: 1m30s
+  on_failure: hold
+  environment: [DATABASE_URL]
+identity:
+  id: {env: AGENT_ID, default: hostname}
+  store: /var/lib/app/identity
+artifacts:
+  api: {path: /opt/app/api.py, required: true}
+  tool: /opt/app/tool
+programs:
+  migrate: {command: [/opt/app/migrate], oneshot: true}
+  api:
+    command: [python3, "${here}/api.py", --port, 9090]
+    required: true
+    after: [migrate]
+    ready: {running: true, for: 2s}
+    environment: {PORT: 9090, DATA: "${writable:/workspace}/data"}
+    directory: /opt/app
+    stop: {signal: INT, timeout: 20s}
+    start_retries: 5
+    artifacts: [api, tool]
+  helper: {command: [helper], required: false, after: [api]}
+probes: {listen: "127.0.0.1:8080", metrics: "[::1]:9091"}
+"""
+
+SMALL = "version: 1\nname: x\nprograms:\n  a: {command: [a]}\n"
+
+
+def load(folder: pathlib.Path, text: str | bytes, options: compiling.BuildOptions | None = None) -> compiling.Result:
+    """Compile ``text`` as the file bootseal.yaml in ``folder``."""
+    path = folder / "bootseal.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return compiling.load(str(path), options)
+
+
+def codes(result: compiling.Result) -> list[str]:
+    """Return the codes of the diagnostics in ``result``."""
+    return [diagnostic.code for diagnostic in result.diagnostics]

@@ -1,0 +1,255 @@
+"""What a manifest compiles to: every field, the defaults, the order, and what ``bootseal up`` moves."""
+
+import dataclasses
+import pathlib
+
+import pytest
+
+from contract import errors, version
+from manifest import compile as compiling
+from manifest import expressions, plan
+from tests.unit.manifest import manifests
+
+UP = compiling.Relocation("/tmp/up/root", loopback_only=True, strict=False, listen=None)
+
+
+def compiled(folder: pathlib.Path, text: str, options: compiling.BuildOptions | None = None) -> plan.Plan:
+    result = manifests.load(folder, text, options)
+    assert result.plan is not None, "\n".join(map(str, result.diagnostics))
+    assert result.diagnostics == ()
+    return result.plan
+
+
+def test_everything_a_manifest_says_is_in_the_plan(tmp_path: pathlib.Path) -> None:
+    made = compiled(tmp_path, manifests.SOUND)
+    assert (made.schema, made.bootseal, made.name) == (plan.SCHEMA, version.VERSION, "sample")
+    assert (made.prefix, made.run_directory, made.relocated) == ("/opt/bootseal", "/run/bootseal", False)
+    assert made.boot == plan.BootPlan(
+        immutable=("/opt/app",),
+        strict=True,
+        writable=(
+            plan.WritableRoot("/workspace", 0o750, "/opt/app/skel", mount_required=True),
+            plan.WritableRoot("/var/lib/app", 0o755, None, mount_required=False),
+        ),
+        seal_timeout_seconds=90.0,
+        on_failure="hold",
+        environment=("DATABASE_URL",),
+    )
+    assert made.identity == plan.IdentityPlan("AGENT_ID", "hostname", "/var/lib/app/identity")
+    assert made.artifacts == (
+        plan.ArtifactPlan("api", "/opt/app/api.py", required=True),
+        plan.ArtifactPlan("tool", "/opt/app/tool", required=True),
+    )
+    assert made.program("api") == plan.ProgramPlan(
+        name="api",
+        role="program",
+        argv=("python3", f"{tmp_path}/api.py", "--port", "9090"),
+        required=True,
+        oneshot=False,
+        after=("migrate",),
+        ready_for_seconds=2.0,
+        environment={"PORT": "9090", "DATA": "/workspace/data"},
+        directory="/opt/app",
+        stop_signal="INT",
+        stop_timeout_seconds=20.0,
+        start_retries=5,
+        priority=11,
+        artifacts=("api", "tool"),
+    )
+    assert made.probes == plan.ProbesPlan("127.0.0.1", 8080, "::1", 9091)
+    assert made.empty_required_set is False
+
+
+def test_what_is_left_out_has_its_documented_default(tmp_path: pathlib.Path) -> None:
+    made = compiled(tmp_path, manifests.SMALL)
+    assert made.boot == plan.BootPlan(
+        (), strict=True, writable=(), seal_timeout_seconds=120.0, on_failure="exit", environment=()
+    )
+    assert made.identity == plan.IdentityPlan(None, "hostname", None)
+    assert made.probes == plan.ProbesPlan("127.0.0.1", 8080, "127.0.0.1", None)
+    assert made.program("a") == plan.ProgramPlan(
+        name="a",
+        role="program",
+        argv=("a",),
+        required=True,
+        oneshot=False,
+        after=(),
+        ready_for_seconds=1.0,
+        environment={},
+        directory=None,
+        stop_signal="TERM",
+        stop_timeout_seconds=10.0,
+        start_retries=3,
+        priority=10,
+        artifacts=(),
+    )
+
+
+def test_the_plan_that_boot_reads_back_is_the_plan(tmp_path: pathlib.Path) -> None:
+    made = compiled(tmp_path, manifests.SOUND)
+    assert plan.parse(plan.dump(made), "plan.json") == made
+
+
+def test_our_own_programs_stand_around_the_manifests_in_isolated_mode(tmp_path: pathlib.Path) -> None:
+    made = compiled(tmp_path, manifests.SMALL, compiling.BuildOptions("/usr/lib/bs", "/run/x"))
+    python = ("/usr/lib/bs/bin/python", "-I", "-X", "utf8", "-m")
+    ours = [(p.name, p.role, p.priority, p.oneshot, p.required) for p in made.programs if p.role != "program"]
+    assert ours == [
+        ("probes", "probes", 1, False, True),
+        ("bootstrap", "stage-b", 5, True, True),
+        ("bootstrap-seal", "seal", 99, True, False),
+    ]
+    assert made.programs[0].argv == (*python, "probes", "--run-dir", "/run/x")
+    assert made.programs[1].argv == (*python, "entrypoint", "stage-b", "--run-dir", "/run/x")
+    assert made.programs[-1].argv == (*python, "seal", "--run-dir", "/run/x")
+    assert (made.programs[0].stop_signal, made.programs[0].stop_timeout_seconds) == ("TERM", 5.0)
+
+
+def test_programs_stand_by_their_longest_chain_and_then_as_written(tmp_path: pathlib.Path) -> None:
+    text = "version: 1\nname: x\nprograms:\n"
+    text += "  z: {command: [z], after: [a, m]}\n  b: {command: [b]}\n  m: {command: [m], after: [a]}\n  a: {command: [a]}\n"
+    made = compiled(tmp_path, text)
+    assert [(p.name, p.priority) for p in made.programs[2:-1]] == [("b", 10), ("a", 10), ("m", 11), ("z", 12)]
+
+
+def test_a_long_chain_keeps_its_order_below_the_seal(tmp_path: pathlib.Path) -> None:
+    chain = "".join(f"  p{n}: {{command: [a]{f', after: [p{n - 1}]' if n else ''}}}\n" for n in reversed(range(300)))
+    made = compiled(tmp_path, f"version: 1\nname: x\nprograms:\n{chain}")
+    programs = made.programs[2:-1]
+    assert [program.name for program in programs] == [f"p{n}" for n in range(300)]
+    assert [program.priority for program in programs] == [min(10 + n, 98) for n in range(300)]
+
+
+def test_a_one_shot_is_not_ready_by_living(tmp_path: pathlib.Path) -> None:
+    made = compiled(tmp_path, "version: 1\nname: x\nprograms: {a: {command: [a], oneshot: true}}\n")
+    assert (made.programs[2].oneshot, made.programs[2].ready_for_seconds) == (True, 0.0)
+
+
+def test_an_empty_required_set_can_be_meant(tmp_path: pathlib.Path) -> None:
+    assert compiled(tmp_path, "version: 1\nname: x\nrequired: []\n").empty_required_set is True
+    made = compiled(tmp_path, "version: 1\nname: x\nrequired: []\nprograms: {a: {command: [a], required: false}}\n")
+    assert made.required_programs == ()
+
+
+def test_an_identity_may_be_a_literal_name(tmp_path: pathlib.Path) -> None:
+    assert compiled(tmp_path, manifests.SMALL + "identity: {id: node-7}\n").identity == plan.IdentityPlan(
+        None, "node-7", None
+    )
+    made = compiled(tmp_path, manifests.SMALL + "identity: {id: {env: ME}}\n")
+    assert made.identity == plan.IdentityPlan("ME", "hostname", None)
+
+
+@pytest.mark.parametrize(
+    ("mode", "bits"),
+    [("0750", 0o750), ('"0750"', 0o750), ("750", 0o750), ("0o700", 0o700), ("1777", 0o1777), ("2775", 0o2775)],
+)
+def test_a_mode_is_octal_however_it_is_written(tmp_path: pathlib.Path, mode: str, bits: int) -> None:
+    made = compiled(tmp_path, manifests.SMALL + f"boot: {{writable: [{{path: /x, mode: {mode}}}]}}\n")
+    assert made.boot.writable[0].mode == bits
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("250ms", 0.25),
+        ("10s", 10.0),
+        ("2m", 120.0),
+        ("1h", 3600.0),
+        ("1m30s", 90.0),
+        ("1h1m1s1ms", 3661.001),
+        ("1m1ms", 60.001),
+    ],
+)
+def test_durations_are_seconds_in_the_plan(tmp_path: pathlib.Path, text: str, seconds: float) -> None:
+    assert (
+        compiled(tmp_path, manifests.SMALL + f"boot: {{seal_timeout: {text}}}\n").boot.seal_timeout_seconds == seconds
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("${here}/x", "{here}/x"),
+        ("${run}", "/run/bootseal"),
+        ("${writable:/srv}", "/srv"),
+        ("--data=${writable:/srv/a b}/c:${run}", "--data=/srv/a b/c:/run/bootseal"),
+        ("$${here}", "${here}"),
+        ("$$${here}", "$${here}"),
+        ("$HOME $$ $ {here} $", "$HOME $$ $ {here} $"),
+        ("${here}${run}", "{here}/run/bootseal"),
+    ],
+)
+def test_an_expression_is_replaced_once(tmp_path: pathlib.Path, written: str, meant: str) -> None:
+    made = compiled(
+        tmp_path, f"version: 1\nname: x\nboot: {{writable: [/srv]}}\nprograms: {{a: {{command: [a, '{written}']}}}}\n"
+    )
+    expected = meant if written.startswith("$$") or meant.startswith("$") else meant.replace("{here}", str(tmp_path), 1)
+    assert made.programs[2].argv[1] == expected
+
+
+def test_the_deepest_writable_root_decides_where_a_path_is() -> None:
+    scope = expressions.Scope("/here", "/run", {"/srv": "/a", "/srv/deep": "/b", "/srv/deep/er": "/c"})
+    paths = ["/srv", "/srv/x", "/srv/deep", "/srv/deep/x/y", "/srv/deeper", "/srv/deep/er/z", "/sr", "/", ""]
+    found = ["/a", "/a/x", "/b", "/b/x/y", "/a/deeper", "/c/z", None, None, None]
+    assert [scope.real_path(path) for path in paths] == found
+
+
+def test_a_relocated_boot_moves_what_it_writes_and_nothing_else(tmp_path: pathlib.Path) -> None:
+    made = compiled(tmp_path, manifests.SOUND, compiling.BuildOptions("/p", "/tmp/up/run", UP))
+    assert made.relocated is True
+    assert [root.path for root in made.boot.writable] == ["/tmp/up/root/workspace", "/tmp/up/root/var/lib/app"]
+    assert [root.mount_required for root in made.boot.writable] == [False, False]
+    assert made.boot.writable[0].skeleton == "/opt/app/skel"
+    assert made.boot.immutable == ("/opt/app",)
+    assert made.boot.strict is False
+    assert made.identity.store == "/tmp/up/root/var/lib/app/identity"
+    assert made.program("api").environment["DATA"] == "/tmp/up/root/workspace/data"  # type: ignore[union-attr]
+    assert made.probes == plan.ProbesPlan("127.0.0.1", 8080, "127.0.0.1", 9091)
+
+
+def test_a_relocated_boot_is_as_strict_as_asked(tmp_path: pathlib.Path) -> None:
+    strict = dataclasses.replace(UP, strict=True)
+    text = manifests.SMALL + "boot: {strict: false}\n"
+    assert compiled(tmp_path, text, compiling.BuildOptions(relocation=strict)).boot.strict is True
+
+
+def test_a_relocated_boot_listens_on_loopback_or_where_asked(tmp_path: pathlib.Path) -> None:
+    text = manifests.SMALL + 'probes: {listen: "0.0.0.0:80"}\n'
+    assert compiled(tmp_path, text, compiling.BuildOptions(relocation=UP)).probes.host == "127.0.0.1"
+    asked = dataclasses.replace(UP, listen="127.0.0.9:8099")
+    made = compiled(tmp_path, text, compiling.BuildOptions(relocation=asked))
+    assert (made.probes.host, made.probes.port) == ("127.0.0.9", 8099)
+
+
+def test_a_wrong_address_to_listen_on_is_refused(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(errors.BootsealError, match="an address is host:port"):
+        manifests.load(
+            tmp_path, manifests.SMALL, compiling.BuildOptions(relocation=dataclasses.replace(UP, listen="8099"))
+        )
+
+
+@pytest.mark.parametrize(
+    "innocent", ["${here}/srv", "/opt/srv", "/srvx", "/srv-old", "x/srv", "${writable:/srv}/srv", "$${writable:x}"]
+)
+def test_only_a_path_of_a_moved_root_is_refused(tmp_path: pathlib.Path, innocent: str) -> None:
+    text = f"version: 1\nname: x\nboot: {{writable: [/srv]}}\nprograms: {{a: {{command: [a, '{innocent}']}}}}\n"
+    assert compiled(tmp_path, text, compiling.BuildOptions(relocation=UP)).relocated
+
+
+@pytest.mark.parametrize(
+    "guilty", ["/srv", "/srv/x", "--data=/srv", "a:/srv:b", "file:///srv", "sh -c 'cat /srv/x'", "${run}:/srv"]
+)
+def test_a_path_of_a_moved_root_is_found_wherever_it_stands(tmp_path: pathlib.Path, guilty: str) -> None:
+    text = f'version: 1\nname: x\nboot: {{writable: [/srv]}}\nprograms: {{a: {{command: [a, "{guilty}"]}}}}\n'
+    result = manifests.load(tmp_path, text, compiling.BuildOptions(relocation=UP))
+    assert manifests.codes(result) == ["E043"]
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: pathlib.Path) -> None:
+    first, second = (plan.dump(compiled(tmp_path, manifests.SOUND)) for _ in range(2))
+    assert first == second
+    other = compiled(tmp_path, manifests.SOUND + "# a comment\n")
+    assert other.manifest_sha256 != plan.parse(first, "plan").manifest_sha256
+    assert dataclasses.replace(other, manifest_sha256="") == dataclasses.replace(
+        plan.parse(first, "plan"), manifest_sha256=""
+    )

@@ -1,0 +1,138 @@
+"""The JSON Schema for editors agrees with the compiler on what one value may be."""
+
+import copy
+import json
+import pathlib
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from manifest import compile as compiling
+from manifest import model, schema, structure
+from tests.unit.manifest import manifests
+
+EXAMPLES = sorted((pathlib.Path(__file__).parents[3] / "examples").glob("*/bootseal.yaml"))
+
+
+@pytest.fixture(scope="module")
+def validator() -> Any:
+    document = json.loads(schema.dump())
+    jsonschema.Draft202012Validator.check_schema(document)
+    return jsonschema.Draft202012Validator(document)
+
+
+def faults(validator: Any, text: str) -> list[str]:
+    return [error.message for error in validator.iter_errors(yaml.safe_load(text))]
+
+
+def test_there_are_examples() -> None:
+    assert "hello" in [path.parent.name for path in EXAMPLES]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+def test_an_example_compiles_without_a_word_and_fits_the_schema(path: pathlib.Path, validator: Any) -> None:
+    result = compiling.load(str(path))
+    assert result.plan is not None
+    assert result.diagnostics == ()
+    assert faults(validator, path.read_text()) == []
+
+
+def test_a_manifest_with_every_key_fits_the_schema(validator: Any) -> None:
+    assert faults(validator, manifests.SOUND) == []
+    assert faults(validator, "version: 1\nname: x\nrequired: []\n") == []
+
+
+SHORT = {
+    "a writable root": "boot: {writable: [/x, {path: /y}]}",
+    "an artifact": "artifacts: {t: /t, u: {path: /u}}",
+    "an expression as a path": 'artifacts: {t: "${here}/t"}',
+    "an identity": "identity: {id: node-1}",
+    "a mode as a number": "boot: {writable: [{path: /x, mode: 755}]}",
+    "a number as an argument": "programs: {a: {command: [a, 1, 1.5, true]}}",
+}
+
+
+@pytest.mark.parametrize("text", SHORT.values(), ids=SHORT)
+def test_the_schema_accepts_shorthands(text: str, validator: Any) -> None:
+    assert faults(validator, f"version: 1\nname: x\n{text}\n") == []
+
+
+WRONG = {
+    "an unknown key": "bogus: 1",
+    "an unknown key in a program": "programs: {a: {command: [a], bogus: 1}}",
+    "no command": "programs: {a: {}}",
+    "an empty command": "programs: {a: {command: []}}",
+    "a command as text": "programs: {a: {command: run}}",
+    "a name that is none": "programs: {A_b: {command: [a]}}",
+    "a duration without a unit": "boot: {seal_timeout: 120}",
+    "no duration": 'boot: {seal_timeout: ""}',
+    "a relative path": "boot: {writable: [x]}",
+    "an unknown signal": "programs: {a: {command: [a], stop: {signal: X}}}",
+    "a variable with a dash": "programs: {a: {command: [a], environment: {A-B: 1}}}",
+    "a boolean as text": 'boot: {strict: "yes"}',
+    "null": "boot: {writable: null}",
+    "null as a program's directory": "programs: {a: {command: [a], directory: null}}",
+    "too many retries": "programs: {a: {command: [a], start_retries: 1001}}",
+    "a required list": "required: [a]",
+    "not running": "programs: {a: {command: [a], ready: {running: false}}}",
+}
+
+
+@pytest.mark.parametrize("text", WRONG.values(), ids=WRONG)
+def test_the_schema_refuses_what_the_compiler_refuses(text: str, validator: Any, tmp_path: pathlib.Path) -> None:
+    whole = f"version: 1\nname: x\n{text}\n"
+    assert faults(validator, whole) != []
+    assert manifests.load(tmp_path, whole).plan is None
+
+
+def test_another_version_is_refused(validator: Any) -> None:
+    assert faults(validator, "version: 2\nname: x\n") != []
+
+
+def test_every_key_is_described() -> None:
+    def walk(node: Any, where: str) -> list[str]:
+        missing = []
+        for name, below in node.get("properties", {}).items():
+            if not {"description", "$ref"} & set(below):  # what is referred to is described itself
+                missing.append(f"{where}.{name}")
+        for option in node.get("anyOf", []):
+            missing += walk(option, where)
+        return missing
+
+    document = schema.document()
+    undescribed = [*walk(document, ""), *(m for name, one in document["$defs"].items() for m in walk(one, name))]
+    assert undescribed == []
+    assert all("description" in one for one in document["$defs"].values())
+
+
+def test_the_schema_is_the_same_every_time() -> None:
+    assert schema.dump() == schema.dump()
+    before = copy.deepcopy(schema.document())
+    schema.dump()
+    assert schema.document() == before
+
+
+def test_the_schema_speaks_of_nothing_but_the_manifest() -> None:
+    text = schema.dump()
+    assert '"title": "bootseal manifest"' in text
+    assert text.count('"title"') == 1
+    assert "null" not in text
+
+
+def test_the_documentation_names_every_key() -> None:
+    document = (pathlib.Path(__file__).parents[3] / "docs" / "manifest.md").read_text()
+    sections = [
+        (),
+        ("boot",),
+        ("boot", "writable", 0),
+        ("identity",),
+        ("identity", "id"),
+        ("artifacts", "x"),
+        ("probes",),
+    ]
+    sections += [("programs", "x"), ("programs", "x", "ready"), ("programs", "x", "stop")]
+    keys = {key for section in sections for key in structure.known_keys(section)}
+    assert [key for key in sorted(keys) if f"`{key}`" not in document] == []
+    assert set(model.Manifest.model_fields) <= keys

@@ -1,0 +1,87 @@
+"""Before the HTTP server is loaded: alive, and nothing is ready."""
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from probes import early
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.setblocking(False)
+        answers = early.EarlyAnswers(listener)
+        answers.begin()
+        yield listener.getsockname()[1]
+        for connection, _ in answers.end():
+            connection.close()
+
+
+def get(port: int, path: str, method: str = "GET") -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("path", ["/livez", "/livez/", "/livez?x=1"])
+def test_it_is_live_before_the_server_is_loaded(port: int, path: str) -> None:
+    status, body = get(port, path)
+    assert status == 200
+    assert json.loads(body)["live"] is True
+
+
+@pytest.mark.parametrize(
+    "request_line", [b"GET /ready HTTP/1.1", b"GET /startupz?wait=25s HTTP/1.1", b"POST /livez HTTP/1.1"]
+)
+def test_every_other_request_is_kept_whole_for_the_server(request_line: bytes) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.setblocking(False)
+        answers = early.EarlyAnswers(listener)
+        answers.begin()
+        with socket.create_connection(listener.getsockname()) as client:
+            client.sendall(request_line + b"\r\nHost: x\r\n\r\n")
+            assert get(listener.getsockname()[1], "/livez")[0] == 200
+            [(connection, head)] = answers.end()
+            with connection:
+                assert head == request_line + b"\r\nHost: x\r\n\r\n"
+                connection.setblocking(True)
+                connection.sendall(b"the server's answer")
+                assert client.recv(100) == b"the server's answer"
+
+
+def test_head_has_no_body(port: int) -> None:
+    assert get(port, "/livez", "HEAD") == (200, b"")
+
+
+def test_a_client_that_says_nothing_holds_nobody_up(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
+        assert get(port, "/livez")[0] == 200
+
+
+def test_it_has_ended_when_end_returns() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.setblocking(False)
+        answers = early.EarlyAnswers(listener)
+        answers.begin()
+        answers.end()
+        with socket.create_connection(listener.getsockname()) as client:
+            client.sendall(b"GET /livez HTTP/1.1\r\n\r\n")
+            time.sleep(0.1)
+            client.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                client.recv(100)

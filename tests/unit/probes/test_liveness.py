@@ -1,0 +1,45 @@
+"""Alive is a matter of the loop and of PID 1's heartbeat alone."""
+
+from probes import liveness
+
+DEADLINE = liveness.LIVENESS_DEADLINE_SECONDS
+
+
+def test_before_the_first_heartbeat_the_age_counts_from_the_start():
+    heartbeat = liveness.Heartbeat(100.0)
+
+    assert heartbeat.judge(100.0 + DEADLINE).live
+    assert not heartbeat.judge(100.1 + DEADLINE).live
+
+
+def test_a_heartbeat_begins_the_age_anew():
+    heartbeat = liveness.Heartbeat(100.0)
+    heartbeat.hear(125.0)
+
+    judged = heartbeat.judge(140.0)
+
+    assert judged == liveness.Liveness(True, "", 40.0, 0.0, 15.0)
+
+
+def test_the_refusal_says_how_long_pid_1_was_silent():
+    judged = liveness.Heartbeat(100.0).judge(142.5)
+
+    assert judged.reason == "PID 1 was last heard 42.5 s ago, and the deadline is 30 s"
+
+
+def test_time_in_which_our_own_loop_stood_still_is_not_held_against_pid_1():
+    heartbeat = liveness.Heartbeat(100.0)
+    heartbeat.hear(101.0)
+    heartbeat.note_lag(600.0, 701.5)
+
+    assert heartbeat.judge(701.5).live
+    assert heartbeat.judge(701.5).heartbeat_age_seconds == 0.5
+    assert not heartbeat.judge(701.5 + DEADLINE).live
+
+
+def test_a_small_lag_forgives_nothing():
+    heartbeat = liveness.Heartbeat(100.0)
+    heartbeat.note_lag(0.9, 110.0)
+
+    assert heartbeat.judge(110.0).heartbeat_age_seconds == 10.0
+    assert heartbeat.judge(110.0).loop_lag_seconds == 0.9

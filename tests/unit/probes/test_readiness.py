@@ -1,0 +1,191 @@
+"""Every row of the decision: what is ready, and what each cause is called."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract import snapshot
+from probes import readiness
+
+WHEN = "2026-01-01T00:00:05.000Z"
+ACCEPTED = readiness.Verdict(True, "", WHEN, 1, 1.5)
+REFUSED = readiness.Verdict(False, "seal /run/bootseal/bootstrap.done: it changed after PID 1 saw it written", WHEN)
+
+
+def reading(ledger, age=0.0, refusal=""):
+    return readiness.Reading(ledger, age, "2026-01-01T00:00:09.000Z", "2026-01-01T00:00:04.000Z", refusal)
+
+
+@pytest.fixture
+def judge(make):
+    def judge(ledger, seal=ACCEPTED, *, wanted=None, **how):
+        return readiness.judge(wanted or make.plan(), make.boot_id, reading(ledger, **how), seal)
+
+    return judge
+
+
+def rows(decided):
+    return [(row.kind, row.id) for row in decided.missing]
+
+
+def test_a_fresh_ledger_a_seal_and_every_required_program_is_ready(judge, make):
+    assert judge(make.ledger()) == readiness.Readiness(True, "", ())
+
+
+def test_no_ledger_is_never_ready(judge):
+    decided = judge(None)
+
+    assert rows(decided) == [("ledger", "ledger")]
+    assert decided.reason == "PID 1 has not told its ledger yet"
+
+
+def test_a_refused_ledger_is_named(judge):
+    assert judge(None, refusal="a ledger of boot x was refused").reason == "a ledger of boot x was refused"
+
+
+def test_a_stale_ledger_is_never_ready_and_hides_what_it_says(judge, make):
+    ledger = make.ledger(programs=(make.view("migrate", snapshot.FAILED), make.view("api")))
+
+    decided = judge(ledger, age=3.1)
+
+    assert rows(decided) == [("ledger", "ledger")]
+    assert "3.1 s" in decided.reason
+    assert decided.missing[0].since == "2026-01-01T00:00:09.000Z"
+
+
+def test_a_ledger_is_fresh_for_three_seconds(judge, make):
+    assert judge(make.ledger(), age=3.0).ready
+
+
+def test_a_foreign_boot_is_never_ready(judge, make):
+    decided = judge(make.ledger(boot_id="f" * 32))
+
+    assert rows(decided) == [("ledger", "ledger")]
+    assert "another boot" in decided.reason
+
+
+def test_a_program_that_the_ledger_does_not_know_is_missing(judge, make):
+    decided = judge(make.ledger(programs=(make.view("migrate"),)))
+
+    assert rows(decided) == [("program", "api")]
+    assert "does not know" in decided.reason
+
+
+@pytest.mark.parametrize("state", [snapshot.PENDING, snapshot.FAILED, snapshot.STALE, "something new"])
+def test_a_required_program_in_any_other_state_is_missing_with_its_reason(judge, make, state):
+    decided = judge(make.ledger(programs=(make.view("migrate"), make.view("api", state, reason="broke"))))
+
+    assert rows(decided) == [("program", "api")]
+    assert decided.reason == "required program api: broke"
+    assert decided.missing[0].since == "2026-01-01T00:00:01.000Z"
+    assert decided.missing[0].required
+
+
+def test_an_optional_program_takes_nothing_away(judge, make):
+    views = (make.view("migrate"), make.view("api"), make.view("worker", snapshot.FAILED, required=False))
+
+    assert judge(make.ledger(programs=views)).ready
+
+
+def test_the_plan_says_what_is_required_not_the_ledger(judge, make):
+    views = (make.view("migrate"), make.view("api", snapshot.FAILED, required=False))
+
+    assert rows(judge(make.ledger(programs=views))) == [("program", "api")]
+
+
+def test_a_failed_program_comes_before_one_that_only_waits(judge, make):
+    views = (make.view("migrate", snapshot.PENDING), make.view("api", snapshot.FAILED, reason="exited with code 1"))
+
+    decided = judge(make.ledger(programs=views, phase=snapshot.BOOTING, seal=None))
+
+    assert rows(decided) == [("program", "api"), ("program", "migrate"), ("seal", "bootstrap.done")]
+    assert decided.reason == "required program api: exited with code 1 (and 1 more required program is not ready)"
+
+
+def test_a_stopping_container_is_never_ready(judge, make):
+    decided = judge(make.ledger(phase=snapshot.STOPPING))
+
+    assert rows(decided) == [("boot", "boot")]
+    assert decided.reason == "the container is stopping"
+    assert decided.missing[0].since == "2026-01-01T00:00:04.000Z"
+
+
+def test_a_held_boot_is_never_ready_and_names_its_failure(judge, make):
+    decided = judge(make.ledger(phase=snapshot.HELD, seal=None, failure="program migrate exited with code 3"))
+
+    assert rows(decided)[0] == ("boot", "boot")
+    assert "program migrate exited with code 3" in decided.reason
+
+
+def test_an_unknown_phase_is_never_ready(judge, make):
+    assert rows(judge(make.ledger(phase="dreaming"))) == [("boot", "boot")]
+
+
+@pytest.mark.parametrize("phase", [snapshot.BOOTING, snapshot.SEALED])
+def test_without_this_generations_seal_in_the_ledger_nothing_is_ready(judge, make, phase):
+    decided = judge(make.ledger(phase=phase, seal=None), ACCEPTED)
+
+    assert rows(decided) == [("seal", "bootstrap.done")]
+
+
+def test_a_boot_that_still_boots_is_not_ready_whatever_seal_is_there(judge, make):
+    assert rows(judge(make.ledger(phase=snapshot.BOOTING))) == [("seal", "bootstrap.done")]
+
+
+def test_an_edited_seal_is_not_ready_and_named(judge, make):
+    decided = judge(make.ledger(), REFUSED)
+
+    assert rows(decided) == [("seal", "bootstrap.done")]
+    assert decided.reason == REFUSED.reason
+
+
+def test_a_verdict_on_another_generation_does_not_count(judge, make):
+    assert rows(judge(make.ledger(generation=2), ACCEPTED)) == [("seal", "bootstrap.done")]
+
+
+def test_a_required_set_that_is_empty_on_purpose_is_ready(judge, make):
+    wanted = make.plan(required=(), empty_required_set=True)
+
+    assert judge(make.ledger(), wanted=wanted).ready
+
+
+def test_a_required_set_that_is_empty_by_accident_is_never_ready(judge, make):
+    wanted = make.plan(required=(), empty_required_set=False)
+
+    decided = judge(make.ledger(), wanted=wanted)
+
+    assert rows(decided) == [("boot", "boot")]
+    assert "required: []" in decided.reason
+
+
+@given(
+    phase=st.sampled_from(["booting", "sealed", "held", "stopping", "?"]),
+    states=st.lists(st.sampled_from([*snapshot.STATES, "?"]), min_size=2, max_size=2),
+    age=st.floats(0, 10),
+    has_seal=st.booleans(),
+    accepted=st.booleans(),
+    same_boot=st.booleans(),
+)
+def test_ready_means_all_of_it_and_unready_always_has_a_cause(phase, states, age, has_seal, accepted, same_boot):
+    from types import SimpleNamespace
+
+    wanted = SimpleNamespace(
+        required_programs=[SimpleNamespace(name="a"), SimpleNamespace(name="b")], empty_required_set=False
+    )
+    view = {"reason": "", "since": WHEN}
+    ledger = SimpleNamespace(
+        boot_id="x" if same_boot else "y",
+        generation=1,
+        phase=phase,
+        failure=None,
+        seal=object() if has_seal else None,
+        programs=[SimpleNamespace(name=name, state=state, **view) for name, state in zip("ab", states, strict=True)],
+    )
+
+    decided = readiness.judge(wanted, "x", reading(ledger, age), dataclasses.replace(ACCEPTED, is_accepted=accepted))
+
+    everything = phase == "sealed" and states == ["ready", "ready"] and age <= 3 and has_seal and accepted and same_boot
+    assert decided.ready is everything
+    assert bool(decided.reason) is bool(decided.missing) is not everything

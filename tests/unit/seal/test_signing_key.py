@@ -1,0 +1,125 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from contract import errors, rundir
+from manifest import plan
+from seal import signing_key
+
+
+def raw(key: ed25519.Ed25519PrivateKey) -> bytes:
+    return key.private_bytes_raw()
+
+
+def pem(key, encryption=None) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption or serialization.NoEncryption()
+    )
+
+
+def put(folder, data: bytes, mode: int = 0o600) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / signing_key.FILE).write_bytes(data)
+    (folder / signing_key.FILE).chmod(mode)
+
+
+def test_a_key_is_made_once_and_then_always_the_same(tmp_path):
+    folder = f"{tmp_path}/store/keys"
+    first = signing_key.load_or_generate(folder)
+    assert raw(signing_key.load_or_generate(folder)) == raw(signing_key.load(folder)) == raw(first)
+    assert os.listdir(folder) == [signing_key.FILE]
+
+
+def test_the_key_and_its_directory_are_this_users_alone_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        signing_key.load_or_generate(f"{tmp_path}/keys")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat(tmp_path / "keys").st_mode) == 0o700
+    assert stat.S_IMODE(os.stat(tmp_path / "keys" / signing_key.FILE).st_mode) == 0o600
+
+
+def test_two_containers_never_have_the_same_key(tmp_path):
+    assert raw(signing_key.load_or_generate(f"{tmp_path}/a")) != raw(signing_key.load_or_generate(f"{tmp_path}/b"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"garbage", b"\0" * 100, b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n",
+        pem(ec.generate_private_key(ec.SECP256R1())),
+        pem(ed25519.Ed25519PrivateKey.generate(), serialization.BestAvailableEncryption(b"password")),
+        pem(ed25519.Ed25519PrivateKey.generate())[:-40],
+        b"-----BEGIN PRIVATE KEY-----\nMA4CAQAwBQYDKgMEBAIAAQ==\n-----END PRIVATE KEY-----\n",  # algorithm 1.2.3.4
+    ],
+    ids=["empty", "garbage", "zeros", "hollow", "another kind", "encrypted", "cut", "unknown"],
+)  # fmt: skip
+def test_a_key_that_is_none_is_an_error_and_never_replaced(tmp_path, data):
+    put(tmp_path / "keys", data)
+    with pytest.raises(errors.InvalidRecord, match="never replaced"):
+        signing_key.load_or_generate(f"{tmp_path}/keys")
+    assert (tmp_path / "keys" / signing_key.FILE).read_bytes() == data
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o620, 0o604, 0o602, 0o610, 0o777])
+def test_a_key_that_somebody_else_could_read_or_replace_is_refused(tmp_path, mode):
+    put(tmp_path / "keys", pem(ed25519.Ed25519PrivateKey.generate()), mode)
+    with pytest.raises(errors.UnsafePath, match="somebody else"):
+        signing_key.load(f"{tmp_path}/keys")
+
+
+def test_a_key_directory_that_others_can_write_to_is_refused(tmp_path):
+    signing_key.load_or_generate(f"{tmp_path}/keys")
+    (tmp_path / "keys").chmod(0o770)
+    with pytest.raises(errors.UnsafePath, match="lets group or others write"):
+        signing_key.load_or_generate(f"{tmp_path}/keys")
+
+
+def test_a_symlink_or_fifo_in_the_keys_place_is_never_read_and_never_replaced(tmp_path):
+    put(tmp_path / "elsewhere", pem(ed25519.Ed25519PrivateKey.generate()))
+    (tmp_path / "keys").mkdir(mode=0o700)
+    os.symlink(tmp_path / "elsewhere" / signing_key.FILE, tmp_path / "keys" / signing_key.FILE)
+    with pytest.raises(OSError, match="symbolic links"):
+        signing_key.load_or_generate(f"{tmp_path}/keys")
+    os.unlink(tmp_path / "keys" / signing_key.FILE)
+    os.mkfifo(tmp_path / "keys" / signing_key.FILE)
+    with pytest.raises(errors.UnsafePath):
+        signing_key.load_or_generate(f"{tmp_path}/keys")
+
+
+def test_a_symlinked_key_directory_is_refused(tmp_path):
+    (tmp_path / "real").mkdir(mode=0o700)
+    os.symlink("real", tmp_path / "keys")
+    with pytest.raises(errors.UnsafePath, match="symlink"):
+        signing_key.load_or_generate(f"{tmp_path}/keys")
+    assert os.listdir(tmp_path / "real") == []
+
+
+def test_no_refusal_shows_the_key(tmp_path):
+    data = pem(ed25519.Ed25519PrivateKey.generate())
+    put(tmp_path / "keys", data[:-40])
+    with pytest.raises(errors.InvalidRecord) as caught:
+        signing_key.load(f"{tmp_path}/keys")
+    assert data.splitlines()[1].decode() not in str(caught.value)
+
+
+def test_the_key_lies_in_the_store_where_the_manifest_names_one():
+    run = rundir.RunDirectory("/run/x")
+    assert signing_key.directory(plan.IdentityPlan(None, "box", None), run) == "/run/x/keys"
+    assert signing_key.directory(plan.IdentityPlan(None, "box", "/var/lib/x"), run) == "/var/lib/x"
+
+
+def test_what_we_write_is_to_the_byte_what_the_library_writes(tmp_path: Path) -> None:
+    folder = str(tmp_path / "keys")
+    key = signing_key.load_or_generate(folder)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    assert (tmp_path / "keys" / signing_key.FILE).read_bytes() == private
+    assert signing_key.public_pem(key) == public

@@ -1,0 +1,216 @@
+import json
+import os
+import select
+import socket
+import stat
+
+import pytest
+
+from supervisord import feed
+
+PATIENCE_SECONDS = 10.0
+
+
+class Loop:
+    """The loop of supervisord, reduced to its socket map: what is readable or writable is handled."""
+
+    def __init__(self, path: str) -> None:
+        self.map: dict = {}
+        self.heard: list[tuple[str, int, bool]] = []
+        self.current = b'{"type": "snapshot"}\n'
+        self.feed = feed.Feed(path, self.map, lambda: self.current, lambda *news: self.heard.append(news))
+        self.path = path
+        self.clients: list[socket.socket] = []
+
+    def turn(self, times: int = 3) -> None:
+        for _ in range(times):
+            poller = select.poll()
+            for fd, item in self.map.items():
+                poller.register(
+                    fd, (select.POLLIN if item.readable() else 0) | (select.POLLOUT if item.writable() else 0)
+                )
+            for fd, mask in poller.poll(0):
+                item = self.map.get(fd)
+                if item is not None and mask & (select.POLLIN | select.POLLHUP):
+                    item.handle_read_event()
+                if item is not None and mask & select.POLLOUT:
+                    item.handle_write_event()
+
+    def connect(self) -> socket.socket:
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(PATIENCE_SECONDS)
+        client.connect(self.path)
+        self.clients.append(client)
+        self.turn()
+        return client
+
+    def drain(self, client: socket.socket) -> bytes:
+        """Turn and receive until nothing more comes."""
+        client.setblocking(False)
+        data = b""
+        while True:
+            self.turn(1)
+            try:
+                data += client.recv(1 << 20)
+            except BlockingIOError:
+                return data
+
+    def subscribe(self, name: str = "probes") -> socket.socket:
+        client = self.connect()
+        client.sendall(json.dumps({"subscribe": name, "pid": 1}).encode() + b"\n")
+        self.turn()
+        return client
+
+
+@pytest.fixture
+def loop(tmp_path):
+    made = Loop(str(tmp_path / "ledger.sock"))
+    yield made
+    made.feed.close()
+    for client in made.clients:
+        client.close()
+
+
+def test_a_subscriber_gets_the_whole_ledger_first_and_then_what_is_broadcast(loop):
+    client = loop.subscribe()
+    loop.feed.broadcast(b'{"type": "change"}\n')
+    assert client.recv(1000) == b'{"type": "snapshot"}\n{"type": "change"}\n'
+
+
+def test_a_subscriber_is_known_by_the_kernels_word_and_not_by_its_own(loop):
+    loop.subscribe("probes")
+    assert loop.heard == [("probes", os.getpid(), True)]
+
+
+def test_nothing_is_sent_to_who_did_not_subscribe(loop):
+    client = loop.connect()
+    loop.feed.broadcast(b"x\n")
+    client.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        client.recv(10)
+    assert loop.heard == []
+
+
+def test_a_hello_may_come_in_pieces_and_what_follows_it_is_ignored(loop):
+    client = loop.connect()
+    for piece in (b'{"subs', b'cribe": "pro', b'bes"}\n{"subscribe": "other"}\nmore'):
+        client.sendall(piece)
+        loop.turn()
+    client.sendall(b'{"subscribe": "third"}\n')
+    loop.turn()
+    assert loop.heard == [("probes", os.getpid(), True)]
+
+
+@pytest.mark.parametrize(
+    "hello",
+    [
+        b"\n", b"garbage\n", b"\xff\xff\n", b"[]\n", b"{}\n", b"1\n", b"null\n", b'"subscribe"\n', b'{"subscribe": 1}\n',
+        b'{"subscribe": null}\n', b"[" * 4000 + b"\n", b"x" * 5000,
+    ],
+    ids=lambda value: repr(value[:12]),
+)  # fmt: skip
+def test_a_hello_that_is_none_ends_the_connection_and_nothing_else(loop, hello):
+    other = loop.subscribe("probes")
+    client = loop.connect()
+    client.sendall(hello)
+    loop.turn()
+    assert client.recv(10) == b""
+    loop.feed.broadcast(b"still here\n")
+    assert other.recv(1000).endswith(b"still here\n")
+    assert loop.heard == [("probes", os.getpid(), True)]
+
+
+def test_an_end_of_the_connection_ends_the_subscription(loop):
+    client = loop.subscribe()
+    client.close()
+    loop.turn()
+    assert loop.heard == [("probes", os.getpid(), True), ("probes", os.getpid(), False)]
+    assert len(loop.map) == 1
+
+
+def test_a_subscriber_that_is_gone_is_noticed_by_a_broadcast_too(loop):
+    client = loop.subscribe()
+    client.close()
+    loop.feed.broadcast(b"x" * 100_000 + b"\n")
+    assert loop.heard[-1] == ("probes", os.getpid(), False)
+    loop.feed.broadcast(b"x\n")
+    assert len(loop.heard) == 2
+
+
+def test_a_subscriber_that_does_not_read_never_blocks_and_is_dropped_alone(loop):
+    loop.subscribe("slow")
+    quick = loop.subscribe("quick")
+    line = b"x" * 500_000 + b"\n"
+    received = b""
+    for _ in range(30):
+        loop.feed.broadcast(line)
+        received += loop.drain(quick)
+    assert loop.heard[2:] == [("slow", os.getpid(), False)]
+    assert received == loop.current + 30 * line
+
+
+def test_a_backlog_reaches_a_reader_whole_and_in_order(loop):
+    client = loop.subscribe()
+    lines = [b"%06d %s\n" % (number, b"x" * 2000) for number in range(1500)]
+    for line in lines:
+        loop.feed.broadcast(line)
+    assert loop.drain(client) == loop.current + b"".join(lines)
+
+
+def test_one_connection_too_many_is_closed_at_once(loop):
+    for _ in range(feed.SUBSCRIBER_LIMIT):
+        loop.connect()
+    assert loop.connect().recv(10) == b""
+    assert len(loop.map) == 1 + feed.SUBSCRIBER_LIMIT
+    loop.clients[0].close()
+    loop.turn()
+    late = loop.connect()
+    late.sendall(b'{"subscribe": "probes"}\n')
+    loop.turn()
+    assert late.recv(1000) == loop.current
+
+
+def test_the_socket_is_this_users_alone(loop):
+    assert stat.S_IMODE(os.stat(loop.path).st_mode) == 0o700
+
+
+def test_what_an_earlier_generation_left_is_replaced(loop, tmp_path):
+    loop.feed.close()
+    assert loop.map == {}
+    assert os.path.exists(loop.path)
+    again = Loop(loop.path)
+    try:
+        assert again.subscribe().recv(1000) == again.current
+    finally:
+        again.feed.close()
+        for client in again.clients:
+            client.close()
+
+
+def test_an_error_in_one_connection_ends_only_that_one(loop):
+    one, two = loop.subscribe("one"), loop.subscribe("two")
+    broken = next(item for item in loop.map.values() if isinstance(item, feed.Subscriber))
+    broken.handle_error()
+    loop.feed.broadcast(b"x\n")
+    assert one.recv(1000) == loop.current
+    assert one.recv(1000) == b""
+    assert two.recv(1000) == loop.current + b"x\n"
+    loop.feed.handle_error()
+    loop.feed.handle_write_event()
+    assert not loop.feed.writable()
+
+
+def test_events_for_a_connection_that_was_dropped_in_the_same_turn_change_nothing(loop):
+    loop.subscribe()
+    dropped = next(item for item in loop.map.values() if isinstance(item, feed.Subscriber))
+    loop.feed.drop(dropped)
+    dropped.handle_read_event()
+    dropped.send(b"x\n")
+    dropped.handle_write_event()
+    dropped.handle_error()
+    assert loop.heard == [("probes", os.getpid(), True), ("probes", os.getpid(), False)]
+
+
+def test_no_descriptor_of_the_feed_is_inherited(loop):
+    loop.subscribe()
+    assert not any(os.get_inheritable(fd) for fd in loop.map)
