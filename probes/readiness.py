@@ -135,7 +135,7 @@ def _seal(ledger: snapshot.Snapshot, seal: Verdict) -> tuple[Missing, ...]:
     if ledger.seal is None or ledger.phase == snapshot.BOOTING:
         return (Missing(SEAL_ID, SEAL, "this generation is not sealed", seal.since),)
     if not seal.is_accepted:
-        return (Missing(SEAL_ID, SEAL, seal.reason, seal.since),)
+        return (Missing(SEAL_ID, SEAL, seal.reason or "it is not accepted", seal.since),)
     if seal.generation != ledger.generation:
         return (Missing(SEAL_ID, SEAL, "the seal of this generation is not judged yet", seal.since),)
     return ()

@@ -11,6 +11,7 @@ Rules
 
 import dataclasses
 import os
+import sys
 import time
 
 from contract import boot_record, clock, errors, events, exit_codes, files, process, rundir, snapshot
@@ -63,7 +64,7 @@ def run_to_end(work: Work) -> int:
                     _report(work, verdict.cause)
                 if work.loaded.plan.boot.on_failure == "exit":
                     return exit_codes.INFRASTRUCTURE_FAILURE
-                seen_revision = ledger.revision
+            seen_revision = ledger.revision
         time.sleep(_PAUSE_SECONDS)
 
 
@@ -96,8 +97,8 @@ def _still_the_same(verdict: decision.Complete) -> bool:
 def _report(work: Work, cause: str) -> None:
     try:
         work.calls.call("bootseal.fail", cause, timeout_seconds=_CALL_SECONDS)
-    except errors.BootsealError:
-        return  # PID 1 sees exit code 6, or its own deadline
+    except errors.BootsealError as error:  # PID 1 sees exit code 6, or its own deadline
+        print(f"seal: {cause} (PID 1 could not be told: {error})", file=sys.stderr, flush=True)
 
 
 def _seal(work: Work, ledger: snapshot.Snapshot, verdict: decision.Complete, started: float) -> int:

@@ -194,7 +194,7 @@ class Extension:
 
     def _next_due(self) -> float | None:
         now = clock.monotonic()
-        moments = [moment for moment in (self._book.next_due(), self._sealing.next_due()) if moment is not None]
+        moments = [moment for moment in (self._book.next_due(), self._sealing.next_due(now)) if moment is not None]
         return max(0.0, min(moments) - now + 0.001) if moments else None
 
     # --- programs ---------------------------------------------------------------------------------------------
@@ -387,11 +387,13 @@ class Extension:
             self._poll.note_change()
 
     def _report_dropped(self) -> None:
-        """Say how much output nobody read, once somebody reads again."""
+        """Say how much output nobody read, once somebody reads again; a reader that is gone for good is told nothing."""
+        if self._stdout.writable() or self._stderr.writable() or self._stderr.is_broken:
+            return
         dropped = (self._stdout.dropped, self._stderr.dropped)
-        if dropped != self._told_dropped and not self._stdout.writable() and not self._stderr.writable():
-            self._told_dropped = dropped
+        if dropped != self._told_dropped:
             self._emitter.emit("OutputDropped", stdout=dropped[0], stderr=dropped[1])
+            self._told_dropped = (self._stdout.dropped, self._stderr.dropped)
 
     def report_fault(self, where: str, error: Exception) -> None:
         """Report an exception of ours instead of letting it reach supervisord; at most 20 a generation."""

@@ -154,8 +154,12 @@ class Feed:
         self._map.pop(fd, None)
         subscriber.close()
         name = self._names.pop(fd, None)
-        if name is not None:
+        if name is not None and not self._is_subscribed(name, subscriber.pid):
             self._on_subscriber(name, subscriber.pid, False)
+
+    def _is_subscribed(self, name: str, pid: int) -> bool:
+        """Say whether ``pid`` has another subscription as ``name``: who comes again may come before the old one ended."""
+        return any(self._names.get(fd) == name and other.pid == pid for fd, other in self._subscribers.items())
 
     def close(self) -> None:
         """Close everything; the socket file stays for the next generation to replace."""

@@ -33,6 +33,11 @@ class Channel:
         self._broken = False
         self.dropped = 0
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether the reader is gone for good."""
+        return self._broken
+
     def write(self, data: bytes) -> bool:
         """Write or keep ``data``, whole lines; say whether it was kept."""
         if self._broken or self._size + len(data) > BACKLOG_LIMIT:

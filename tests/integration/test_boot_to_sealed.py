@@ -154,6 +154,8 @@ def test_programs_start_with_default_signals_and_no_descriptor_of_ours(tree: tre
     )
     tree.wait_ready()
     pid = tree.program("api").pid
+    assert pid is not None
+    trees.wait_until(lambda: trees.cmdline(pid).startswith("sleep"), "the program was executed")
     status = dict(
         line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
     )

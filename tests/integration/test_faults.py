@@ -323,10 +323,9 @@ def test_a_failed_boot_is_held_unready_and_says_why(tree: trees.Tree) -> None:
     tree.build({"programs": {"bad": FAILING["one-shot exits 7"][0]}, "boot": {"on_failure": "hold"}})
     tree.start()
     tree.wait_for_event("BootstrapFailed")
+    trees.wait_until(lambda: "code 7" in (tree.get("/ready")[1] or {}).get("reason", ""), "/ready names the cause")
+    assert tree.get("/ready")[0] == 503
     assert tree.get("/livez")[0] == 200
-    status, body = tree.get("/ready")
-    assert status == 503
-    assert "code 7" in body["reason"]
     assert tree.snapshot().phase == snapshot.HELD
     assert tree.stop() == 0
 

@@ -214,3 +214,18 @@ def test_events_for_a_connection_that_was_dropped_in_the_same_turn_change_nothin
 def test_no_descriptor_of_the_feed_is_inherited(loop):
     loop.subscribe()
     assert not any(os.get_inheritable(fd) for fd in loop.map)
+
+
+def test_who_comes_again_before_the_old_connection_ended_stays_subscribed(tmp_path):
+    loop = Loop(f"{tmp_path}/ledger.sock")
+    first = loop.subscribe()
+    loop.turn()
+    second = loop.subscribe()
+    loop.turn()
+    first.close()
+    loop.turn()
+    assert [began for _, _, began in loop.heard] == [True, True]
+    second.close()
+    loop.turn()
+    assert [began for _, _, began in loop.heard] == [True, True, False]
+    loop.feed.close()

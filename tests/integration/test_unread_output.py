@@ -1,0 +1,75 @@
+"""A container whose output nobody reads: PID 1 must go on answering, sealing and stopping."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import tree as trees
+
+FLOOD = {"command": ["sh", "-c", "yes 0123456789012345678901234567890123456789 | head -c 8000000; exec sleep 1000"]}
+
+
+def boot_into_pipes(tree: trees.Tree) -> tuple[subprocess.Popen[bytes], int]:
+    """Boot with stdout and stderr on one pipe and return the process and the pipe's end that nobody reads."""
+    uid = trees.other_uid()
+    reader, writer = os.pipe()
+    command = [sys.executable, "-I", "-X", "utf8", "-m", "entrypoint", "boot"]
+    command += ["--plan", str(tree.plan_directory), "--run-dir", tree.run.path]
+    identity = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
+    tree.process = subprocess.Popen(
+        command, stdout=writer, stderr=writer, env={"PATH": os.environ["PATH"]}, cwd="/", process_group=0, **identity
+    )
+    os.close(writer)
+    return tree.process, reader
+
+
+def stored_events(tree: trees.Tree, name: str) -> list[dict[str, object]]:
+    lines = Path(tree.run.events).read_text().splitlines()
+    return [event for line in lines if (event := json.loads(line))["event"] == name]
+
+
+def test_a_full_pipe_neither_delays_the_seal_nor_the_rpc_nor_the_stop(tree: trees.Tree) -> None:
+    tree.build({"programs": {"flood": FLOOD}})
+    process, reader = boot_into_pipes(tree)
+    try:
+        trees.wait_until(lambda: os.path.exists(tree.run.seal), "sealed although nobody reads")
+        trees.wait_until(lambda: tree.snapshot().phase == "sealed", "PID 1 answers and knows")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(trees.PATIENCE_SECONDS) == 0
+    finally:
+        os.close(reader)
+
+
+def test_what_was_dropped_is_counted_and_said_once_somebody_reads_again(tree: trees.Tree) -> None:
+    tree.build({"programs": {"flood": FLOOD}})
+    process, reader = boot_into_pipes(tree)
+    try:
+        trees.wait_until(lambda: os.path.exists(tree.run.seal), "sealed although nobody reads")
+        os.set_blocking(reader, False)
+
+        def read_and_look() -> bool:
+            while trees.is_running(process.pid):
+                try:
+                    os.read(reader, 1 << 20)
+                except BlockingIOError:
+                    break
+            return bool(stored_events(tree, "OutputDropped"))
+
+        trees.wait_until(read_and_look, "OutputDropped")
+        assert stored_events(tree, "OutputDropped")[0]["stdout"] > 0
+    finally:
+        os.close(reader)
+
+
+def test_a_reader_that_is_gone_for_good_ends_nothing_and_fills_no_log(tree: trees.Tree) -> None:
+    tree.build({"programs": {"flood": FLOOD}})
+    process, reader = boot_into_pipes(tree)
+    trees.wait_until(lambda: os.path.exists(tree.run.boot_record), "Stage A is over")
+    os.close(reader)
+    tree.wait_ready()
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(trees.PATIENCE_SECONDS) == 0
+    assert len(stored_events(tree, "OutputDropped")) <= 1
