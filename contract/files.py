@@ -40,9 +40,11 @@ def write_atomically(path: str, data: bytes, mode: int, *, dir_fd: int | None = 
             finally:
                 os.close(fd)
             os.rename(temporary, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=folder_fd)
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = path  # write(2) and fsync(2) know only a descriptor
             raise
         os.fsync(folder_fd)
     finally:

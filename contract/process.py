@@ -21,12 +21,20 @@ def parse_start_time(stat: str) -> int:
 def start_time(pid: int | str = "self") -> int | None:
     """Return the start time of ``pid`` in clock ticks, or None when there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return parse_start_time(file.read())
+        return parse_start_time(_stat(pid))
     except (OSError, ValueError):
         return None
 
 
 def is_alive(pid: int, expected_start_time: int) -> bool:
-    """Say whether the process named by this pid and start time still exists."""
-    return start_time(pid) == expected_start_time
+    """Say whether the process named by this pid and start time still runs; a zombie does not."""
+    try:
+        stat = _stat(pid)
+        return parse_start_time(stat) == expected_start_time and stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except (OSError, ValueError):
+        return False
+
+
+def _stat(pid: int | str) -> str:
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return file.read()

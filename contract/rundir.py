@@ -118,6 +118,7 @@ def open_or_create(path: str) -> RunDirectory:
 
 
 def _prove_writable(path: str, fd: int) -> None:
+    """See that files, and links of them, can be made: supervisor links its socket into place, and tries for ever."""
     probe = (
         f".writable.{os.urandom(6).hex()}"  # a pid returns: a probe that a killed boot left would stop every later one
     )
@@ -129,8 +130,32 @@ def _prove_writable(path: str, fd: int) -> None:
             f"it cannot be written: {errors.describe_os_error(error)}",
             "mount a writable tmpfs there",
         ) from error
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(probe, dir_fd=fd)
+    linked = f"{probe}.link"
+    try:
+        os.link(probe, linked, src_dir_fd=fd, dst_dir_fd=fd)
+    except OSError as error:
+        why = f"its file system makes no hard link, which supervisor needs: {errors.describe_os_error(error)}"
+        raise errors.UnsafePath(f"run directory {path}", why, "mount a tmpfs there") from error
+    finally:
+        for name in (probe, linked):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=fd)
+
+
+def remove_leftovers(run: RunDirectory) -> None:
+    """Remove the sockets and the pid file of an earlier boot; raises UnsafePath when something stands there that stays.
+
+    supervisor 4.3.0 tries for ever to replace a socket that it cannot (``supervisor_af_unix_http_server``), and no stop
+    signal reaches it then; its pid file it writes through a link (``write_pidfile``).
+    """
+    for path in (run.supervisor_socket, run.ledger_socket, run.supervisor_pidfile):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            why = f"it was left there and cannot be removed: {errors.describe_os_error(error)}"
+            raise errors.UnsafePath(path, why, "remove it") from error
 
 
 def remove_seal(run: RunDirectory) -> bool:

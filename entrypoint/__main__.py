@@ -32,17 +32,5 @@ def main() -> int:
     return cli.main()
 
 
-def _boot() -> int:
-    from entrypoint import stop
-
-    try:
-        stop.arm()
-        from entrypoint import boot
-
-        return boot.main(sys.argv[2:])
-    except stop.Stopped as stopped:  # before the boot could name it in an event
-        return 128 + stopped.number
-
-
 if __name__ == "__main__":
     sys.exit(main())

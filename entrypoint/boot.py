@@ -74,6 +74,7 @@ def _boot(stage: stage_a.StageA) -> int:
         with phases.named("hand-over"):
             handover.become_supervisord(stage.loaded, stage.run)
     except phases.PhaseFailed as failure:
+        stop.block()  # raises the stop that this failure hides, if one came
         stage.emitter.emit("BootstrapFailed", phase=failure.phase, cause=failure.cause, exit_code=failure.exit_code)
         termination.write(f"{failure.phase}: {failure.cause}")
         return failure.exit_code

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import traceback
+from typing import TextIO
 
 import click
 
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
-        _discard_output()
+        _discard(sys.stdout)
         return exit_codes.GENERIC_FAILURE
     except click.ClickException as error:
         return _usage_error(error)
@@ -84,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         what = error.filename if isinstance(error.filename, str) else "output"
         if what == "output":
-            _discard_output()
+            _discard(sys.stdout)
         return _fail(f"{what}: {errors.describe_os_error(error)}")
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -103,11 +104,11 @@ def _run(argv: list[str] | None) -> int:
     return code if isinstance(code, int) else exit_codes.OK
 
 
-def _discard_output() -> None:
-    """Drop what could not be written: the interpreter would try again at its end, and complain."""
-    if sys.stdout is not None:
+def _discard(stream: TextIO | None) -> None:
+    """Drop what ``stream`` could not write: the interpreter would try again at its end, and complain."""
+    if stream is not None:
         with contextlib.suppress(OSError), open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), sys.stdout.fileno())
+            os.dup2(nothing.fileno(), stream.fileno())
 
 
 def _usage_error(error: click.ClickException) -> int:
@@ -118,5 +119,8 @@ def _usage_error(error: click.ClickException) -> int:
 
 
 def _fail(text: str) -> int:
-    click.echo(f"bootseal: {text}", err=True)
+    try:
+        click.echo(f"bootseal: {text}", err=True)
+    except OSError:
+        _discard(sys.stderr)
     return exit_codes.GENERIC_FAILURE

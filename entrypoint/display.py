@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 import time
 from typing import Any, Protocol, Self
@@ -63,7 +64,7 @@ class _Places:
         control = os.path.join(sys.prefix, "bin", "supervisorctl")
         return [
             f"probes   {self.probes}/ready  {self.probes}/health",
-            f"control  {control} -c {self.config} status",
+            f"control  {shlex.quote(control)} -c {shlex.quote(self.config)} status",
             f"output   {self.output}",
         ]
 
@@ -160,7 +161,8 @@ class Live:
         from rich import console, live
 
         self._places = places
-        self._console = console.Console()
+        # It was a terminal, and one that is gone must fail a write and end this, not turn it silent.
+        self._console = console.Console(force_terminal=True)
         self._live = live.Live(console=self._console, auto_refresh=False, transient=False)
         self._last = 0.0
         self._warnings: list[str] = []

@@ -5,7 +5,7 @@ Rules
 * A path on a read-only mount, with no writable mount beneath it, is immutable; nothing else needs a look. The kernel
   is asked (statvfs(3)), not the table of mounts: a mount that another one covers still stands in the table.
 * Otherwise every file and directory beneath it must be unwritable for this process by owner and mode: an owner
-  can always give himself the right, and root needs none.
+  can always give himself the right, and root needs none. What lies in a directory that it may not enter, it cannot reach.
 * Then a write is tried: where the kernel allows what the modes forbid (an ACL, a capability), it shows.
 * The answer is a reason that names the first path that can be written and why, or None.
 """
@@ -62,7 +62,14 @@ def _walk(root: str) -> Iterator[str]:
     yield root
     waiting = [root]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
+        folder = waiting.pop()
+        try:
+            listing = os.scandir(folder)
+        except PermissionError as error:
+            if not os.access(folder, os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+                continue
+            raise errors.BootsealError(f"immutable root {root}", f"{folder} may be entered but not listed") from error
+        with listing as entries:
             for entry in entries:
                 yield entry.path
                 if entry.is_dir(follow_symlinks=False):

@@ -73,7 +73,9 @@ class StageA:
     def open_run_directory(self) -> None:
         """Open the run directory, remove an earlier seal, and begin the event log."""
         self._run = rundir.open_or_create(self._run_directory)
+        _refuse_a_second_boot(self._run)
         rundir.remove_seal(self._run)
+        rundir.remove_leftovers(self._run)
         self.emitter.attach(self._run.events)
         fd, _ = directories.open_confined(self._run.temporary, create=True, mode=0o700)
         os.close(fd)
@@ -161,3 +163,14 @@ class StageA:
             warnings=tuple(self.warnings),
         )
         boot_record.write(self.run, record)
+
+
+def _refuse_a_second_boot(run: rundir.RunDirectory) -> None:
+    """Raise UnsafePath while the boot that ``run`` belongs to lives: a second one would take its seal and keys away."""
+    try:
+        other = boot_record.read(run)
+    except (OSError, errors.BootsealError):
+        return  # there is none, or what is there names no boot that could live
+    if other.pid1 != os.getpid() and process.is_alive(other.pid1, other.pid1_start):
+        why = f"it belongs to the boot of process {other.pid1}, which runs"
+        raise errors.UnsafePath(f"run directory {run.path}", why, "stop that one, or boot with another --run-dir")

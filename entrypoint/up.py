@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import shutil
@@ -19,6 +20,8 @@ from manifest import compile as compiling
 from manifest import fields, plan
 
 _POLL_SECONDS = 0.03
+_INSISTENCE_SECONDS = 0.5
+"""A stop signal so soon after the first is the same request (timeout(1) sends two), and not one to kill."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +61,10 @@ def _state_directory(wanted: str | None) -> Iterator[str]:
     """Give a directory for everything this boot writes; one of our own making is removed afterwards."""
     if wanted is not None:
         path = os.path.realpath(wanted)
-        os.makedirs(path, mode=0o700, exist_ok=True)
         rundir.check_socket_paths(f"{path}/run")
-        yield path
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        with _only_user(path):
+            yield path
         return
     parent = os.path.realpath(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
     path = tempfile.mkdtemp(prefix="bootseal-", dir=parent if os.access(parent, os.W_OK) else None)
@@ -69,6 +73,20 @@ def _state_directory(wanted: str | None) -> Iterator[str]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _only_user(path: str) -> Iterator[None]:
+    """Hold the directory ``path`` for this boot: a second one would remove the seal and the sockets of the first."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        why = "another `bootseal up` runs there"
+        raise errors.BootsealError(f"--state {path}", why, "stop it, or name another directory") from error
+    finally:
+        os.close(fd)
 
 
 def _compile(wishes: Wishes, state: str) -> plan.LoadedPlan | None:
@@ -90,12 +108,13 @@ def _boot(wishes: Wishes, state: str, loaded: plan.LoadedPlan) -> int:
     log = os.open(f"{state}/output.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     argv = [sys.executable, "-I", "-X", "utf8", "-m", "entrypoint", "boot"]
     argv += ["--plan", loaded.directory, "--run-dir", loaded.plan.run_directory]
+    tail = EventTail(rundir.RunDirectory(loaded.plan.run_directory).events)
     with _stop_signals() as received:
         boot = foreground.Foreground(argv, log)
         os.close(log)
         try:
             with screen:
-                return _Watch(wishes, boot, screen, loaded.plan).to_the_end(received)
+                return _Watch(wishes, boot, screen, tail, loaded.plan).to_the_end(received)
         finally:
             boot.sweep()
 
@@ -104,20 +123,25 @@ class _Watch:
     """Follows one boot by its events, stops it when that is wished, and knows how it ended."""
 
     def __init__(
-        self, wishes: Wishes, boot: foreground.Foreground, screen: display.Display, the_plan: plan.Plan
+        self,
+        wishes: Wishes,
+        boot: foreground.Foreground,
+        screen: display.Display,
+        tail: "EventTail",
+        the_plan: plan.Plan,
     ) -> None:
         self._wishes = wishes
         self._boot = boot
         self._screen = screen
-        self._tail = EventTail(rundir.RunDirectory(the_plan.run_directory).events)
+        self._tail = tail
         names = (program.name for program in the_plan.programs if program.role in {"program", "stage-b"})
         self._state = progress.begin(tuple(names))
         self._started = clock.monotonic()
         self._timed_out = False
-        self._reached = False
+        self._was_ready = False
 
-    def to_the_end(self, received: list[int]) -> int:
-        """Return the exit code; ``received`` grows with each stop signal of ours."""
+    def to_the_end(self, received: list[float]) -> int:
+        """Return the exit code; ``received`` grows with the moment of each stop signal of ours."""
         stops = 0
         while True:
             code = self._boot.exit_code()  # before the events: those of an ended boot are all there
@@ -125,8 +149,9 @@ class _Watch:
             if code is not None:
                 break
             while stops < len(received):
+                if stops == 0 or received[stops] - received[0] >= _INSISTENCE_SECONDS:
+                    self._boot.stop()
                 stops += 1
-                self._boot.stop()
             self._judge()
             self._screen.tick(self._state)
             time.sleep(_POLL_SECONDS)
@@ -143,26 +168,31 @@ class _Watch:
 
     def _judge(self) -> None:
         """Stop the boot once it is ready and no more was wished, or when it is not ready in time."""
-        if self._reached or self._timed_out:
+        if self._was_ready or self._timed_out:
             return
         limit = self._wishes.timeout_seconds
         if self._state.state == progress.READY:
+            self._was_ready = True
             if self._wishes.until_ready:
-                self._reached = True
                 self._boot.stop()
-        elif limit is not None and self._state.sealed_seconds is None and clock.monotonic() - self._started > limit:
+        elif limit is not None and clock.monotonic() - self._started > limit:
             self._timed_out = True
             self._screen.note(f"not ready within {limit:g} s, stopping")
             self._boot.stop()
 
 
 class EventTail:
-    """Reads the events that were appended to ``events.jsonl`` since the last look, over its rotation."""
+    """Reads the events that were appended to ``events.jsonl`` since the last look, over its rotation.
+
+    What stands there at first is of an earlier boot, and is not read: its READY is not this boot's.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._fd = -1
         self._rest = b""
+        if self._open():
+            os.lseek(self._fd, 0, os.SEEK_END)
 
     def read(self) -> list[dict[str, Any]]:
         """Return the new events, oldest first."""
@@ -197,12 +227,12 @@ class EventTail:
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collect stop signals instead of dying of them."""
-    received: list[int] = []
+def _stop_signals() -> Iterator[list[float]]:
+    """Collect the moments of stop signals instead of dying of them."""
+    received: list[float] = []
 
-    def collect(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
+    def collect(_number: int, _frame: FrameType | None) -> None:
+        received.append(clock.monotonic())
 
     before = {number: signal.signal(number, collect) for number in exit_codes.STOP_SIGNALS}
     try:

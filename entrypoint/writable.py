@@ -9,6 +9,7 @@ Rules
 * ``mount: required`` refuses a root that is not a mount of its own: data written there would die with the container.
 """
 
+import contextlib
 import os
 import stat
 
@@ -132,7 +133,8 @@ def _copy_file(name: str, status: os.stat_result, source_fd: int, target_fd: int
                 os.close(target)
             os.rename(temporary, name, src_dir_fd=target_fd, dst_dir_fd=target_fd)
         except BaseException:
-            os.unlink(temporary, dir_fd=target_fd)
+            with contextlib.suppress(FileNotFoundError):  # a stop came just after the rename
+                os.unlink(temporary, dir_fd=target_fd)
             raise
     finally:
         os.close(source)

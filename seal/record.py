@@ -139,9 +139,12 @@ def accept(data: bytes, expected: Expected) -> Record:
 def _decode(data: bytes) -> tuple[Record, dict[str, Any]]:
     if len(data) > LIMIT:
         raise errors.InvalidRecord("seal", f"it has more than {LIMIT} bytes")
-    value = decode.json_object(data, "seal")
-    decode.expect_schema(value, SCHEMA, "seal")
-    record = decode.build(Record, value, "seal")
+    try:
+        value = decode.json_object(data, "seal")
+        decode.expect_schema(value, SCHEMA, "seal")
+        record = decode.build(Record, value, "seal")
+    except errors.InvalidRecord as error:  # its remedy is a plan's; nobody builds a seal
+        raise errors.InvalidRecord("seal", error.why, "look for what edited it") from error
     if data != _encode(value):
         raise errors.InvalidRecord("seal", "its bytes are not as bootseal writes them", "look for what edited it")
     return record, {name: item for name, item in value.items() if name != "signature"}

@@ -12,6 +12,7 @@ Rules
   ``ExtensionFault`` event.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -190,7 +191,17 @@ class Extension:
         if self._sealing.deadline_passed(now.monotonic):
             self._seal_timed_out()
         self._report_dropped()
+        self._leave_broken_channels()
         self._publish()
+
+    def _leave_broken_channels(self) -> None:
+        """Take a channel whose reader is gone out of the loop: supervisor's poller would report its error for ever."""
+        options = self.supervisor.options
+        for fd, channel in ((1, self._stdout), (2, self._stderr)):
+            if channel.is_broken and options.get_socket_map().pop(fd, None) is not None:
+                with contextlib.suppress(KeyError):  # it was never waited for
+                    options.poller.unregister_writable(fd)
+                self._poll.note_change()
 
     def _next_due(self) -> float | None:
         now = clock.monotonic()
@@ -315,8 +326,14 @@ class Extension:
         missing = self._book.missing()
         seconds = self._plan.boot.seal_timeout_seconds
         self._emitter.emit("BootstrapSealTimeout", timeout_seconds=seconds, missing=missing)
-        listed = "; ".join(f"{name} {reason}" for name, reason in missing.items()) or "the seal was not written"
+        listed = "; ".join(f"{name} {reason}" for name, reason in missing.items()) or self._why_not_sealed()
         self.fail_boot("seal", f"not ready within {seconds:g} s: {listed}")
+
+    def _why_not_sealed(self) -> str:
+        """Say what keeps the seal program from sealing what is ready."""
+        entry, lines = self._book.entries.get(plan.SEAL), self._forwarder.last_lines(plan.SEAL)
+        words = f"; its last output: {' | '.join(lines)}" if lines else ""
+        return f"the seal was not written: {plan.SEAL} {entry.reason if entry else 'is unknown to supervisord'}{words}"
 
     def fail_boot(self, phase: str, cause: str) -> None:
         """The boot failed: end the container with 6, or hold it unready, as the manifest says. Said once."""

@@ -87,7 +87,13 @@ class Channel:
         return False
 
     def writable(self) -> bool:
-        """Whether a backlog waits for the descriptor."""
+        """Whether a backlog waits for the descriptor.
+
+        A full pipe whose reader is gone is in error and never writable (poll(2)): supervisor's loop, which looks at
+        readable and writable only, would spin on it.
+        """
+        if self._backlog and _is_in_error(self._fd):
+            self._give_up()
         return bool(self._backlog)
 
     def handle_write_event(self) -> None:
@@ -100,6 +106,13 @@ class Channel:
     def handle_error(self) -> None:
         """Supervisord's loop caught an exception of ours: stop writing."""
         self._give_up()
+
+
+def _is_in_error(fd: int) -> bool:
+    poller = select.poll()
+    poller.register(fd, select.POLLOUT)
+    events = poller.poll(0)
+    return bool(events) and not events[0][1] & select.POLLOUT
 
 
 class LineForwarder:

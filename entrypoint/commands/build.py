@@ -27,7 +27,7 @@ def _run_directory(ctx: click.Context, parameter: click.Parameter, value: str) -
 
 
 @click.command(short_help="Compile a manifest to the files that boot reads.")
-@click.argument("file", type=click.Path())
+@click.argument("file", type=click.Path(readable=False))
 @click.option("-o", "--output", required=True, metavar="DIR", help="Where plan.json and supervisord.conf go.")
 @click.option(
     "--run-dir",

@@ -10,7 +10,7 @@ from manifest import diagnostics
 
 
 @click.command(short_help="Judge a manifest.")
-@click.argument("file", type=click.Path())
+@click.argument("file", type=click.Path(readable=False))
 @click.option("--format", "output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def check(file: str, output: str) -> None:
     """Say everything that is wrong with the manifest FILE. Exit 0 when it can be built, 2 when it cannot."""

@@ -8,11 +8,11 @@ from contract import errors, exit_codes
 
 
 @click.command(short_help="Boot a manifest here, without a container.")
-@click.argument("file", type=click.Path())
+@click.argument("file", type=click.Path(readable=False))
 @click.option("--until-ready", is_flag=True, help="Exit 0 once ready, and stop everything.")
 @click.option("--timeout", default=None, metavar="DURATION", help="Give up when not ready by then (30s, 2m).")
 @click.option("--strict", is_flag=True, help="Fail on a writable immutable root instead of warning.")
-@click.option("--listen", default=None, metavar="HOST:PORT", help="Where the probes listen, on loopback.")
+@click.option("--listen", default=None, metavar="IP:PORT", help="Where the probes listen; else on loopback.")
 @click.option("--state", default=None, metavar="DIR", help="Keep run directory and writable roots in DIR.")
 @click.option("--format", "output", type=click.Choice(["auto", "text", "json"]), default="auto", show_default=True)
 def up(

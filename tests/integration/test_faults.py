@@ -191,6 +191,34 @@ def test_an_unwritable_run_directory_is_refused(tree: trees.Tree) -> None:
     assert "cannot be written" in tree.failure()["cause"]
 
 
+def test_a_second_boot_in_the_run_directory_of_a_living_one_is_refused_and_changes_nothing(tree: trees.Tree) -> None:
+    tree.build(ONE)
+    tree.start().wait_ready()
+    first, below = tree.process, trees.descendants(tree.pid)
+    kept = [Path(path) for path in (tree.run.seal, tree.run.boot_record, f"{tree.run.identity}/ed25519.pub")]
+    before = [path.read_bytes() for path in kept]
+    assert tree.start().exit_code() == 6
+    failure = tree.failure()
+    assert failure["phase"] == "run-directory"
+    assert first is not None
+    assert f"process {first.pid}, which runs" in failure["cause"]
+    tree.process = first
+    assert [path.read_bytes() for path in kept] == before
+    assert tree.get("/ready")[0] == 200
+    os.kill(first.pid, signal.SIGKILL)  # and nobody waits for it: a zombie is no living boot
+    trees.wait_until_gone([first.pid, *below])
+    tree.start().wait_ready()
+    assert first.wait() == -signal.SIGKILL
+
+
+def test_what_cannot_be_replaced_by_supervisors_socket_ends_the_boot(tree: trees.Tree) -> None:
+    tree.build(ONE)
+    plant_earlier_seal(tree)
+    Path(tree.run.supervisor_socket).mkdir()
+    assert tree.start().exit_code() == 6
+    assert "supervisor.sock" in tree.failure()["cause"]
+
+
 def test_a_foreign_run_directory_is_refused(tree: trees.Tree) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can make a directory of another owner")
@@ -396,7 +424,15 @@ def test_a_stopped_seal_cannot_extend_the_deadline(tree: trees.Tree) -> None:
     pid = trees.wait_until(lambda: seal_pid(tree), "the seal runs")
     os.kill(pid, signal.SIGSTOP)
     assert tree.exit_code() == 6
-    assert "not written" in tree.failure()["cause"]
+    assert "the seal was not written: bootstrap-seal has not completed" in tree.failure()["cause"]
+    assert not Path(tree.run.seal).exists()
+
+
+def test_a_seal_that_cannot_be_signed_ends_the_boot_with_the_reason(tree: trees.Tree) -> None:
+    tree.build({"programs": {"one": {"command": ["sh", "-c", "echo x > $0/keys/ed25519.key; exec sleep 1000", tree.run.path]}},
+                "boot": {"seal_timeout": "6s"}})  # fmt: skip
+    assert tree.start().exit_code() == 6
+    assert "ed25519.key: it is not a PEM private key" in tree.failure()["cause"]
     assert not Path(tree.run.seal).exists()
 
 

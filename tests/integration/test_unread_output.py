@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import tree as trees
@@ -73,3 +74,19 @@ def test_a_reader_that_is_gone_for_good_ends_nothing_and_fills_no_log(tree: tree
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait(trees.PATIENCE_SECONDS) == 0
     assert len(stored_events(tree, "OutputDropped")) <= 1
+
+
+def test_a_reader_that_goes_while_output_waits_for_it_makes_no_busy_loop(tree: trees.Tree) -> None:
+    tree.build({"programs": {"flood": FLOOD}})
+    process, reader = boot_into_pipes(tree)
+    tree.wait_ready()
+    os.close(reader)
+    trees.wait_until(lambda: tree.get("/ready")[0] == 200, "still ready")
+    before, began = processor_seconds(process.pid), time.monotonic()
+    time.sleep(1.5)
+    assert processor_seconds(process.pid) - before < (time.monotonic() - began) / 3
+
+
+def processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -88,6 +88,47 @@ def test_the_timeout_ends_it_with_6(place: Path) -> None:
     assert "not ready within 2 s" in result.stdout
 
 
+def test_the_events_of_an_earlier_boot_are_not_taken_for_this_ones(place: Path) -> None:
+    state = place / "state"
+    first = run(write(place, {"programs": {"api": QUICK}}), "--until-ready", "--state", state)
+    assert first.returncode == 0, first.stdout
+    second = run(write(place, {"programs": {"api": SLOW}}), "--until-ready", "--timeout", "2s", "--state", state)
+    assert second.returncode == 6, second.stdout
+    assert "READY" not in second.stdout
+
+
+def test_two_cannot_share_a_state_directory(place: Path) -> None:
+    with running(place, {"programs": {"api": QUICK}}):
+        second = run(place / "bootseal.yaml", "--until-ready", "--state", place / "state")
+        assert second.returncode == 2, second.stdout
+        assert "another `bootseal up` runs there" in second.stderr
+        assert (place / "state/run/bootstrap.done").exists()
+
+
+def test_a_terminal_that_is_gone_ends_it(place: Path) -> None:
+    """Even where no SIGHUP tells it, as under ``su -c``: nobody could stop it any more."""
+    path = write(place, {"programs": {"api": QUICK}})
+    master, terminal = os.openpty()
+    environment = {**os.environ, "TERM": "xterm"}
+    up = subprocess.Popen(
+        [*UP, str(path), "--state", str(place / "state")],
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=terminal,
+        env=environment,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    try:
+        trees.wait_until((place / "state/run/bootstrap.done").exists, "the seal")
+        os.close(master)
+        assert up.wait(trees.PATIENCE_SECONDS) == 1
+    finally:
+        if up.poll() is None:
+            up.kill()
+            up.wait()
+
+
 def test_a_bad_timeout_is_a_usage_error(place: Path) -> None:
     result = run(write(place, {"programs": {"slow": SLOW}}), "--timeout", "soon")
     assert result.returncode == 2
@@ -148,7 +189,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_stubborn_program(place: Path) -> No
     with running(place, {"programs": {"stubborn": stubborn}}) as up:
         below = trees.descendants(up.pid)
         up.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        time.sleep(1)
         up.send_signal(signal.SIGINT)
         up.wait(trees.PATIENCE_SECONDS)
         trees.wait_until_gone(below)

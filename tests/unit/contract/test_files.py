@@ -76,7 +76,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path):
         try:
             files.write_atomically(str(path), NEW, 0o600)
         except OSError as error:
-            return error.errno == errno.EFBIG
+            return error.errno == errno.EFBIG and error.filename == str(path)
         return False
 
     assert in_a_child(limited) == 0

@@ -50,6 +50,9 @@ def test_a_process_that_is_gone_has_no_start_time():
     start = process.start_time(child.pid)
     assert start is not None
     child.send_signal(signal.SIGKILL)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert process.start_time(child.pid) == start, "a zombie still has its line"
+    assert not process.is_alive(child.pid, start)
     child.wait()
     assert process.start_time(child.pid) is None
     assert not process.is_alive(child.pid, start)

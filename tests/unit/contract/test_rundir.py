@@ -43,7 +43,7 @@ def test_what_a_boot_killed_while_it_tried_left_behind_does_not_stop_the_next_on
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", lambda *_arguments, **_keywords: None)
         rundir.open_or_create(str(tmp_path))
-    assert len(os.listdir(tmp_path)) == 1
+    assert os.listdir(tmp_path)
     assert rundir.open_or_create(str(tmp_path)).path == str(tmp_path)
 
 
@@ -84,6 +84,34 @@ def test_a_directory_with_content_in_the_seals_place_is_an_error_and_never_a_sea
 
 def test_no_seal_is_no_error(tmp_path):
     assert not rundir.remove_seal(rundir.RunDirectory(str(tmp_path)))
+
+
+def test_a_file_system_without_hard_links_is_refused(tmp_path, monkeypatch):
+    """It would make supervisord try for ever to link its socket into place."""
+
+    def refused(*_arguments, **_keywords):
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", refused)
+        with pytest.raises(errors.UnsafePath, match="no hard link"):
+            rundir.open_or_create(str(tmp_path))
+    assert os.listdir(tmp_path) == []
+
+
+def test_sockets_and_pid_file_of_an_earlier_boot_are_removed_and_what_stays_in_their_place_is_named(tmp_path):
+    run = rundir.RunDirectory(str(tmp_path))
+    rundir.remove_leftovers(run)
+    (tmp_path / "supervisor.sock").touch()
+    os.symlink("nowhere", run.ledger_socket)
+    os.symlink("nowhere", run.supervisor_pidfile)
+    rundir.remove_leftovers(run)
+    assert os.listdir(tmp_path) == []
+    for path in (run.supervisor_socket, run.ledger_socket, run.supervisor_pidfile):
+        os.mkdir(path)
+        with pytest.raises(errors.UnsafePath, match=f"{path}.*cannot be removed"):
+            rundir.remove_leftovers(run)
+        os.rmdir(path)
 
 
 def test_every_name_lies_in_the_run_directory_under_a_name_of_its_own():

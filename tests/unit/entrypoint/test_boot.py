@@ -1,5 +1,7 @@
+import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -7,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract import rundir
-from entrypoint import boot
+from contract import boot_record, rundir
+from entrypoint import boot, stage_a, stop
 from manifest import plan
-from tests.unit import boots
+from tests.unit import boots, children
 
 
 @pytest.mark.parametrize(
@@ -82,6 +84,7 @@ def write_plan(tmp_path, the_plan: plan.Plan) -> None:
 def test_an_earlier_seal_is_gone_whatever_fails_after_it(tmp_path):
     container = boots.container(f"{tmp_path}/run")
     container.seal()
+    boot_record.write(container.run, dataclasses.replace(container.record, pid1_start=1))  # its PID 1 is gone
     code, told = run_boot(tmp_path)
     assert code == 6
     assert not os.path.exists(container.run.seal)
@@ -157,3 +160,23 @@ def test_nothing_is_written_but_in_the_run_directory_and_the_writable_roots(tmp_
     assert sorted(os.listdir(tmp_path)) == ["plan", "run", "w"]
     assert os.listdir(tmp_path / "plan") == ["plan.json"]
     assert sorted(os.listdir(tmp_path / "run")) == ["events.jsonl", "identity", "keys", "tmp"]
+
+
+def test_a_stop_that_a_failure_hides_is_still_a_stop(tmp_path, monkeypatch):
+    """Clean-up code that is interrupted may raise its own error in the stop's place."""
+
+    def interrupted(_self) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except stop.Stopped:
+            os.close(-1)
+
+    def work() -> bool:
+        log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
+        os.dup2(log, 2)
+        monkeypatch.setattr(stage_a.StageA, "load_plan", interrupted)
+        stop.arm()
+        return boot.main(["--plan", str(tmp_path), "--run-dir", f"{tmp_path}/run"]) == 128 + signal.SIGTERM
+
+    assert children.run(work) == 0
+    assert "BootstrapFailed" not in (tmp_path / "log").read_text()

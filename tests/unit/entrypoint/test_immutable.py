@@ -90,17 +90,24 @@ def test_a_file_of_this_user_is_writable_whatever_its_mode(tree):
 
 
 @needs_root
-def test_a_directory_that_cannot_be_looked_into_is_never_called_immutable(tree):
-    os.chmod(f"{tree}/bin/inner", 0o700)
+def test_a_directory_that_may_be_entered_and_not_listed_is_never_called_immutable(tree):
+    os.chmod(f"{tree}/bin/inner", 0o711)
 
     def work() -> bool:
         try:
             immutable.why_writable(tree, ())
-        except PermissionError:
-            return True
+        except errors.BootsealError as error:
+            return "inner may be entered but not listed" in error.why
         return False
 
     assert children.run_as_nobody(work) == 0
+
+
+@needs_root
+def test_what_lies_in_a_directory_that_may_not_be_entered_is_out_of_reach(tree):
+    os.chmod(f"{tree}/bin/inner/data", 0o666)
+    os.chmod(f"{tree}/bin/inner", 0o700)
+    assert as_nobody(tree) == "None"
 
 
 def test_an_owner_or_root_can_always_write(tree):

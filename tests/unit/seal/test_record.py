@@ -125,6 +125,12 @@ def test_a_byte_put_in_or_taken_out_anywhere_is_refused():
                 record.accept(SEAL[:position] + SEAL[position + 1 :], EXPECTED)
 
 
+@pytest.mark.parametrize("data", [b"", SEAL + b"x\n", SEAL[:100]])
+def test_a_refused_seal_is_not_said_to_be_built_again(data):
+    with pytest.raises(errors.InvalidRecord, match="look for what edited it"):
+        record.accept(data, EXPECTED)
+
+
 def test_a_field_added_removed_or_of_another_type_is_refused_also_when_well_signed():
     for changes in (
         {"extra": 1},

@@ -105,6 +105,17 @@ def test_a_reader_that_is_gone_ends_the_channel_quietly_and_is_counted(pipe):
     assert channel.dropped == before + 2
 
 
+def test_a_full_descriptor_whose_reader_is_gone_is_not_waited_for(pipe):
+    """It is in error and never writable again: a loop that waited for it would spin."""
+    reader, writer = pipe
+    channel = output.Channel(writer)
+    fill(channel, 100)
+    assert channel.writable()
+    os.close(reader)
+    assert not channel.writable()
+    assert channel.is_broken
+
+
 def test_a_closed_descriptor_never_raises(pipe):
     _, writer = pipe
     os.close(writer)
