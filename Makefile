@@ -54,10 +54,10 @@ engine: ## install the container engine the tests need (root on Debian; elsewher
 clean: ## remove what make made here
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-$(BIN)/python:
+$(BIN)/pip: # the last thing that venv makes: an interrupted one is made again
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" container/make-venv
 
-$(VENV)/.installed: $(BIN)/python setup.cfg pyproject.toml
+$(VENV)/.installed: $(BIN)/pip setup.cfg pyproject.toml
 	@$(BIN)/pip install --quiet --editable . --config-settings editable_mode=compat
 	@touch $@
 

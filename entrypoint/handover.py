@@ -36,7 +36,7 @@ def environment(inherited: Mapping[str, str], declared: tuple[str, ...], run: ru
 def argv(loaded: plan.LoadedPlan) -> list[str]:
     """Return supervisord's argv: the interpreter by its full path, else the virtual environment is lost."""
     isolated = [preflight.interpreter(loaded.plan), "-I", "-X", "utf8"]
-    return [*isolated, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", loaded.config_path]
+    return [*isolated, "-m", "supervisord.pid1", "--nodaemon", "--configuration", loaded.config_path]
 
 
 def become_supervisord(loaded: plan.LoadedPlan, run: rundir.RunDirectory) -> None:

@@ -20,7 +20,6 @@ from manifest import plan
 
 _LIMIT = 16 * 1024 * 1024
 _CHILD_SECONDS = 20.0
-_MINIMUM_DESCRIPTORS = 1024
 
 
 def check(loaded: plan.LoadedPlan, run: rundir.RunDirectory) -> str:
@@ -31,7 +30,7 @@ def check(loaded: plan.LoadedPlan, run: rundir.RunDirectory) -> str:
             f"configuration {loaded.config_path}", "it is not the one this plan was built with", "run `bootseal build`"
         )
     _check_interpreter(interpreter(loaded.plan))
-    _check_descriptors()
+    _check_descriptors(loaded.plan.descriptors)
     version = supervisor_version()
     if version == loaded.plan.proven_with:
         return f"accepted at build time by supervisor {version}"
@@ -64,10 +63,10 @@ def _check_interpreter(path: str) -> None:
         raise phases.CannotHandOver(f"interpreter {path}", "it is not executable", remedy, exit_codes.CANNOT_EXECUTE)
 
 
-def _check_descriptors() -> None:
+def _check_descriptors(wanted: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < _MINIMUM_DESCRIPTORS:
-        why = f"the limit is {hard} and supervisord asks for {_MINIMUM_DESCRIPTORS}"
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        why = f"the limit is {hard} and supervisord asks for {wanted}"
         raise errors.BootsealError("open files", why, "raise the container's nofile limit")
 
 

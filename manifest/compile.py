@@ -20,7 +20,7 @@ from manifest.resolver import Resolver
 
 _FIRST_PRIORITY, _LAST_PRIORITY = 10, 98
 _SYSTEM_STOP_SECONDS = 5.0
-_SYSTEM_RETRIES = 3
+_SYSTEM_RETRIES = 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ CONFIG_FILE = "supervisord.conf"
 PREFIX = "/opt/bootseal"
 """Where the product is installed in an image; its interpreter is ``PREFIX/bin/python``."""
 _LIMIT = 16 * 1024 * 1024
+_LEAST_DESCRIPTORS = 1024
 
 PROBES, STAGE_B, SEAL = "probes", "bootstrap", "bootstrap-seal"
 """The names of the programs that bootseal itself brings; a manifest may not use them."""
@@ -129,6 +130,11 @@ class Plan:
     def required_programs(self) -> tuple[ProgramPlan, ...]:
         """The programs that must be ready before the seal: the manifest's required ones."""
         return tuple(program for program in self.programs if program.required and program.role == "program")
+
+    @property
+    def descriptors(self) -> int:
+        """How many descriptors supervisord must be able to open: three pipes a program, its sockets, and room."""
+        return max(_LEAST_DESCRIPTORS, 4 * len(self.programs) + 128)
 
     def program(self, name: str) -> ProgramPlan | None:
         """Return the program called ``name``, or None."""

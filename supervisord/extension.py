@@ -8,16 +8,13 @@ Rules
 * It is loaded always, and refuses with a cause when it cannot do its duties: exit 6, nothing spawned.
 * Duties: unblock the stop signals that Stage A blocked; keep the ledger; hold programs back until what they need is
   ready; own the seal's deadline; print the log without ever blocking; set the container's exit code.
-* No exception of ours reaches supervisord: one in an event callback would kill PID 1. ``_guarded`` turns each into an
+* No exception of ours reaches supervisord: one in an event callback would kill PID 1. ``guard`` turns each into an
   ``ExtensionFault`` event.
 """
 
 import contextlib
-import functools
-import json
 import os
 import signal
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from supervisor import events as supervisor_events
@@ -26,11 +23,20 @@ from supervisor.states import getProcessStateDescription
 
 from contract import boot_record, clock, errors, events, exit_codes, process, rundir, snapshot, termination
 from manifest import plan
-from supervisord import feed, generation, ledger, log, loop, output, readiness_book, sealing, spawn
-
-_BEAT_SECONDS = 0.9
-_FAULTS_REPORTED = 20
-_REVIVE_SECONDS = 5.0
+from supervisord import (
+    feed,
+    gate,
+    generation,
+    guard,
+    ledger,
+    log,
+    loop,
+    output,
+    readiness_book,
+    sealing,
+    spawn,
+    telling,
+)
 
 
 def make(supervisor: Any, **config: str) -> "Namespace":
@@ -81,18 +87,6 @@ class Namespace:
         return True
 
 
-def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def guarded(self: "Extension", *arguments: Any) -> Any:
-        try:
-            return method(self, *arguments)
-        except Exception as error:
-            self.report_fault(method.__name__, error)
-            return None
-
-    return guarded
-
-
 class Extension:
     """Wires the parts of this room to one generation of supervisord."""
 
@@ -122,11 +116,10 @@ class Extension:
         self._feed: feed.Feed | None = None
         self._spawning = ""
         self._ended: tuple[int, snapshot.Exit] | None = None
-        self._sent_revision = -1
-        self._last_beat = 0.0
-        self._faults = 0
-        self._revive_at: float | None = None
-        self._told_dropped = (self._stdout.dropped, self._stderr.dropped)
+        self.faults = guard.Faults(self._emitter)
+        self._gate = gate.Gate(self._book, self._sealing, self.faults)
+        channels = (self._stdout, self._stderr)
+        self._telling = telling.Telling(self._plan, self._book, self._sealing, self._emitter, channels)
 
     def attach(self) -> None:
         """Install every hook; raises AttributeError when supervisor is unfamiliar."""
@@ -141,9 +134,9 @@ class Extension:
         socket_map = options.get_socket_map()
         socket_map[1], socket_map[2] = self._stdout, self._stderr
         socket_map[self._turn.fd] = self._turn
-        self._feed = feed.Feed(self.run.ledger_socket, socket_map, self._whole_line, self.on_subscriber)
+        self._feed = feed.Feed(self.run.ledger_socket, socket_map, self._telling.whole_line, self.on_subscriber)
         for group in self.supervisor.process_groups.values():
-            self._gate(group)
+            self._gate.install(group)
         for kind, callback in (
             (supervisor_events.SupervisorRunningEvent, self.on_running),
             (supervisor_events.SupervisorStoppingEvent, self.on_stopping),
@@ -158,7 +151,7 @@ class Extension:
 
     # --- supervisord's life -----------------------------------------------------------------------------------
 
-    @_guarded
+    @guard.guarded
     def on_running(self, _event: Any) -> None:
         """Supervisord's handlers are installed: take the signals that wait since Stage A."""
         self._emitter.emit(
@@ -169,7 +162,7 @@ class Extension:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, exit_codes.STOP_SIGNALS)
         self.supervisor.handle_signal()
 
-    @_guarded
+    @guard.guarded
     def on_stopping(self, _event: Any) -> None:
         """A stop or a reload begins: nothing is ready from now on."""
         is_reload = self.supervisor.options.mood == states.SupervisorStates.RESTARTING
@@ -182,7 +175,7 @@ class Extension:
             self._emitter.emit("StopRequested", exit_code=generation.BOOT.exit_code)
         self._publish()
 
-    @_guarded
+    @guard.guarded
     def on_turn(self) -> None:
         """Once a turn of supervisord's loop: what time alone changes."""
         now = self._now()
@@ -190,7 +183,7 @@ class Extension:
         self._report_changes()
         if self._sealing.deadline_passed(now.monotonic):
             self._seal_timed_out()
-        self._report_dropped()
+        self._telling.report_dropped()
         self._leave_broken_channels()
         self._publish()
 
@@ -210,7 +203,7 @@ class Extension:
 
     # --- programs ---------------------------------------------------------------------------------------------
 
-    @_guarded
+    @guard.guarded
     def on_process_state(self, event: Any) -> None:
         """Supervisord changed the state of a program."""
         name = event.process.config.name
@@ -229,7 +222,7 @@ class Extension:
             self._seal_exited(ended)
         self._poll.note_change()
 
-    @_guarded
+    @guard.guarded
     def on_fork(self, pid: int) -> None:
         """A program's process was forked: the one whose state became STARTING just before."""
         self._book.on_spawn(self._spawning, pid, process.start_time(pid), self._now())
@@ -238,7 +231,7 @@ class Extension:
             self._emitter.emit("ProgramStarted", program=self._spawning, pid=pid, pid_start=entry.pid_start)
         self._poll.note_change()
 
-    @_guarded
+    @guard.guarded
     def on_subscriber(self, name: str, pid: int, began: bool) -> None:
         """A process subscribed to the ledger, or its subscription ended; the probe server so says that it serves."""
         entry = self._book.entries.get(name)
@@ -247,65 +240,23 @@ class Extension:
             self._report_changes()
         self._poll.note_change()
 
-    @_guarded
+    @guard.guarded
     def on_output(self, event: Any) -> None:
         """A program wrote to its stdout or stderr."""
         self._forwarder.take(event.process.config.name, event.channel, event.data)
 
-    @_guarded
+    @guard.guarded
     def on_group_added(self, event: Any) -> None:
         """``supervisorctl update`` added a group."""
         program = self._plan.program(event.group)
         if program is not None:
             self._book.add(program, self._now())
-            self._gate(self.supervisor.process_groups[event.group])
+            self._gate.install(self.supervisor.process_groups[event.group])
 
-    @_guarded
+    @guard.guarded
     def on_group_removed(self, event: Any) -> None:
         """``supervisorctl update`` or ``remove`` took a group away: it is unknown now."""
         self._book.remove(event.group)
-
-    def _gate(self, group: Any) -> None:
-        """Hold each process of ``group`` back while the ledger says so."""
-        for member in group.processes.values():
-            member.transition = self._gated(member, member.transition)
-
-    def _gated(self, member: Any, original: Callable[[], None]) -> Callable[[], None]:
-        name = member.config.name
-
-        def transition() -> None:
-            if self.may_not_start(name, member.state, member.laststart):
-                return
-            if self.must_revive(name, member.state):
-                member.spawn()
-            original()
-
-        return transition
-
-    @_guarded
-    def must_revive(self, name: str, state: int) -> bool:
-        """Say whether a FATAL probe server must be tried again: once sealed, a container without probes is blind.
-
-        Before the seal FATAL ends the boot, or holds it.
-        """
-        if name != plan.PROBES or state != states.ProcessStates.FATAL or not self._sealing.may_revive:
-            return False
-        now = clock.monotonic()
-        if self._revive_at is None:
-            self._revive_at = now + _REVIVE_SECONDS
-        if now < self._revive_at:
-            return False
-        self._revive_at = None
-        return True
-
-    @_guarded
-    def may_not_start(self, name: str, state: int, laststart: float) -> bool:
-        """Say whether the program must wait; one that was started before is never held, but for a crashed seal."""
-        if state == states.ProcessStates.STOPPED and not laststart:
-            return self._book.is_held(name)
-        if state == states.ProcessStates.EXITED and name == plan.SEAL:
-            return clock.monotonic() < self._sealing.restart_at
-        return False
 
     # --- the seal ---------------------------------------------------------------------------------------------
 
@@ -350,73 +301,22 @@ class Extension:
     # --- telling ----------------------------------------------------------------------------------------------
 
     def snapshot_text(self) -> str:
-        """Return the ledger as JSON text; made anew only after a change."""
-        now = self._now()
-        self._book.advance(now)
-        return self._book.text(self._snapshot)
-
-    def _snapshot(self, revision: int, views: tuple[snapshot.ProgramView, ...]) -> snapshot.Snapshot:
-        return self._sealing.snapshot(revision, views)
+        """Return the ledger as JSON text."""
+        self._book.advance(self._now())
+        return self._telling.snapshot_text()
 
     def summary_text(self) -> str:
         """Return the ledger's summary as JSON text."""
         self._book.advance(self._now())
-        unknown = sum(program.name not in self._book.entries for program in self._plan.required_programs)
-        waiting, troubled = self._book.waiting(unknown)
-        state = self._snapshot(self._book.revision, ())
-        summary = snapshot.Summary(state.boot_id, state.generation, state.revision, state.phase, waiting, troubled)
-        return json.dumps(vars(summary))
-
-    def _whole_line(self) -> bytes:
-        return b'{"type": "snapshot", "snapshot": ' + self.snapshot_text().encode() + b"}\n"
+        return self._telling.summary_text()
 
     def _publish(self) -> None:
-        """Tell subscribers what changed in this turn, and that PID 1 lives once a second."""
-        if self._feed is None:
-            return
-        now = clock.monotonic()
-        revision = self._book.revision
-        if revision != self._sent_revision:
-            line = self._change_line(revision, self._book.take_unsent())
-            self._sent_revision = revision
-        elif now - self._last_beat >= _BEAT_SECONDS:
-            line = f'{{"type": "beat", "revision": {revision}}}\n'.encode()
-        else:
-            return
-        self._last_beat = now
-        self._feed.broadcast(line)
-
-    def _change_line(self, revision: int, changed: tuple[snapshot.ProgramView, ...] | None) -> bytes:
-        if changed is None:
-            return self._whole_line()
-        change = snapshot.dump(self._snapshot(revision, changed))
-        return f'{{"type": "change", "after": {self._sent_revision}, "snapshot": {change}}}\n'.encode()
+        if self._feed is not None:
+            self._telling.publish(self._feed)
 
     def _report_changes(self) -> None:
-        for change in self._book.take_changes():
-            if change.state == snapshot.READY:
-                self._emitter.emit(
-                    "ProgramReady", program=change.program.name, ready_by=change.ready_by, pid=change.pid
-                )
-            elif change.state == snapshot.FAILED:
-                last = self._forwarder.last_lines(change.program.name)
-                self._emitter.emit("ProgramFailed", program=change.program.name, reason=change.reason, last_output=last)
+        if self._telling.report_changes():
             self._poll.note_change()
-
-    def _report_dropped(self) -> None:
-        """Say how much output nobody read, once somebody reads again; a reader that is gone for good is told nothing."""
-        if self._stdout.writable() or self._stderr.writable() or self._stderr.is_broken:
-            return
-        dropped = (self._stdout.dropped, self._stderr.dropped)
-        if dropped != self._told_dropped:
-            self._emitter.emit("OutputDropped", stdout=dropped[0], stderr=dropped[1])
-            self._told_dropped = (self._stdout.dropped, self._stderr.dropped)
-
-    def report_fault(self, where: str, error: Exception) -> None:
-        """Report an exception of ours instead of letting it reach supervisord; at most 20 a generation."""
-        self._faults += 1
-        if self._faults <= _FAULTS_REPORTED:
-            self._emitter.emit("ExtensionFault", where=where, error=f"{type(error).__name__}: {error}")
 
     # --- wrapping supervisor's options -------------------------------------------------------------------------
 
@@ -446,7 +346,7 @@ class Extension:
 
         options.close_httpservers = close_httpservers
 
-    @_guarded
+    @guard.guarded
     def detach(self) -> None:
         """End this generation's feed and turn."""
         socket_map = self.supervisor.options.get_socket_map()

@@ -20,8 +20,8 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-BACKLOG_LIMIT = 8 * 1024 * 1024
-SUBSCRIBER_LIMIT = 32
+BACKLOG_LIMIT = 4 * 1024 * 1024
+SUBSCRIBER_LIMIT = 8
 _HELLO_LIMIT = 4096
 _CHUNK = 65536
 

@@ -17,7 +17,7 @@ from supervisord import output
 
 _SWEEP_SECONDS = 5.0
 _SWEEP_PAUSE_SECONDS = 0.005
-_LAST_WORDS_SECONDS = 0.2
+_LAST_WORDS_SECONDS = 1.0
 
 
 @dataclasses.dataclass

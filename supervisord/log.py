@@ -3,9 +3,11 @@
 supervisord.conf says ``silent=true``, so supervisord prints nothing itself; this handler does. Three of supervisor's
 messages would alarm a reader for nothing (supervisor 4.3.0): CRIT "running without any HTTP authentication checking",
 which it prints for every socket without a password, ours of mode 0700 included; and WARN "received SIGTERM indicating
-exit request" and "stopped: NAME (terminated by SIGTERM)", which are a stop that somebody asked for.
+exit request" and "stopped: NAME (terminated by SIGTERM)", which are a stop that somebody asked for. A client of the RPC
+interface that left before its answer ("uncaptured python exception, closing channel … BrokenPipeError") is no error of ours.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ from supervisor import loggers
 
 from contract import clock
 
+_CLIENT_LEFT = re.compile(r"BrokenPipeError|ConnectionResetError")
 _FORMAT = "%(asctime)s %(levelname)s %(message)s\n"
 
 
@@ -51,6 +54,8 @@ def judge(message: str, level: int) -> int | None:
     """Return the level at which to print ``message``, or None not to print it."""
     if "running without any HTTP authentication checking" in message:
         return None
+    if message.startswith("uncaptured python exception, closing channel") and _CLIENT_LEFT.search(message):
+        return int(loggers.LevelsByName.INFO)
     asked_for = message.startswith("stopped: ") or (message.startswith("received SIG") and "request" in message)
     return int(loggers.LevelsByName.INFO) if asked_for else level
 

@@ -15,6 +15,7 @@ Rules
 import collections
 import os
 import select
+import time
 
 _PIPE_BUF = 4096
 BACKLOG_LIMIT = 1024 * 1024
@@ -49,12 +50,13 @@ class Channel:
         return not self._broken
 
     def flush(self, patience_seconds: float = 0.0) -> None:
-        """Write what the descriptor takes, waiting at most ``patience_seconds`` each time it is full."""
+        """Write what the descriptor takes, waiting at most ``patience_seconds`` in all while it is full."""
+        deadline = time.monotonic() + patience_seconds
         poller = select.poll()
         try:
             poller.register(self._fd, select.POLLOUT)
             while self._backlog and not self._broken:
-                events = poller.poll(patience_seconds * 1000)
+                events = poller.poll(max(0.0, deadline - time.monotonic()) * 1000)
                 if not events:
                     return
                 if not events[0][1] & select.POLLOUT:

@@ -48,7 +48,7 @@ def _supervisord(the_plan: plan.Plan, run: rundir.RunDirectory) -> list[tuple[st
         ("loglevel", "info"),
         ("pidfile", run.supervisor_pidfile),
         ("identifier", the_plan.name),
-        ("minfds", "1024"),  # a child closes them one by one: more would slow every start
+        ("minfds", str(the_plan.descriptors)),
         ("childlogdir", run.temporary),
         ("nocleanup", "true"),
     ]

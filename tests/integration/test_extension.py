@@ -17,7 +17,7 @@ QUICK = {"command": ["sleep", "1000"], "ready": {"running": True, "for": "0s"}}
 
 def supervisord_without_stage_a(tree: trees.Tree, code: str = "") -> subprocess.CompletedProcess[str]:
     """Run supervisord on the tree's configuration without Stage A before it, after running ``code`` in its process."""
-    script = f"{code}\nimport sys\nfrom supervisor import supervisord\nsys.exit(supervisord.main(sys.argv[1:]))"
+    script = f"{code}\nimport sys\nfrom supervisord import pid1\nsys.exit(pid1.main(sys.argv[1:]))"
     config = str(tree.plan_directory / "supervisord.conf")
     return subprocess.run(
         [sys.executable, "-I", "-c", script, "--nodaemon", "--configuration", config],
@@ -44,6 +44,24 @@ def test_without_a_boot_record_it_refuses_with_6_and_spawns_nothing(tree: trees.
     assert result.returncode == 6, result.stderr
     assert "boot.json" in refusal(result)
     assert not witness.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (
+            "from supervisor import options\noptions.ServerOptions.openhttpservers = lambda *_: 1 / 0",
+            "ZeroDivisionError",
+        ),
+        ("import os, sys\nsys.argv[-1] = '/nonexistent.conf'", "/nonexistent.conf"),
+    ],
+)
+def test_a_supervisord_that_cannot_begin_is_a_failed_boot_with_its_cause(tree: trees.Tree, code: str, why: str) -> None:
+    tree.build({"programs": {"api": QUICK}})
+    Path(tree.run.temporary).mkdir(parents=True)
+    result = supervisord_without_stage_a(tree, code)
+    assert result.returncode == 6, result.stderr
+    assert why in refusal(result)
 
 
 @pytest.mark.parametrize(

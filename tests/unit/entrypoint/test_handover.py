@@ -49,7 +49,7 @@ def test_there_is_always_a_path():
 
 def test_the_interpreter_is_named_by_its_full_path_and_runs_isolated():
     assert handover.argv(loaded("/opt/bootseal")) == [
-        "/opt/bootseal/bin/python", "-I", "-X", "utf8", "-m", "supervisor.supervisord", "--nodaemon",
+        "/opt/bootseal/bin/python", "-I", "-X", "utf8", "-m", "supervisord.pid1", "--nodaemon",
         "--configuration", "/opt/box/supervisord.conf",
     ]  # fmt: skip
 

@@ -1,0 +1,88 @@
+"""Telling: the ledger to who asks, its changes to subscribers, and what people must know as events."""
+
+import json
+
+from contract import clock, events, snapshot
+from manifest import plan
+from supervisord import feed, output, readiness_book, sealing
+
+_BEAT_SECONDS = 0.9
+
+
+class Telling:
+    """Everything that one generation says about its ledger."""
+
+    def __init__(
+        self,
+        the_plan: plan.Plan,
+        book: readiness_book.Book,
+        the_sealing: sealing.Sealing,
+        emitter: events.Emitter,
+        channels: tuple[output.Channel, output.Channel],
+    ) -> None:
+        """``channels`` are PID 1's stdout and stderr."""
+        self._plan = the_plan
+        self._book = book
+        self._sealing = the_sealing
+        self._emitter = emitter
+        self._channels = channels
+        self._told_dropped = tuple(channel.dropped for channel in channels)
+        self._sent_revision = -1
+        self._last_beat = 0.0
+
+    def snapshot_text(self) -> str:
+        """Return the ledger as JSON text; made anew only after a change."""
+        return self._book.text(self._sealing.snapshot)
+
+    def summary_text(self) -> str:
+        """Return the ledger's summary as JSON text."""
+        unknown = sum(program.name not in self._book.entries for program in self._plan.required_programs)
+        waiting, troubled = self._book.waiting(unknown)
+        state = self._sealing.snapshot(self._book.revision, ())
+        summary = snapshot.Summary(state.boot_id, state.generation, state.revision, state.phase, waiting, troubled)
+        return json.dumps(vars(summary))
+
+    def whole_line(self) -> bytes:
+        """Return the feed's line that holds the whole ledger."""
+        return b'{"type": "snapshot", "snapshot": ' + self.snapshot_text().encode() + b"}\n"
+
+    def publish(self, subscribers: feed.Feed) -> None:
+        """Tell ``subscribers`` what changed in this turn, and that PID 1 lives once a second."""
+        now = clock.monotonic()
+        revision = self._book.revision
+        if revision != self._sent_revision:
+            line = self._change_line(revision, self._book.take_unsent())
+            self._sent_revision = revision
+        elif now - self._last_beat >= _BEAT_SECONDS:
+            line = f'{{"type": "beat", "revision": {revision}}}\n'.encode()
+        else:
+            return
+        self._last_beat = now
+        subscribers.broadcast(line)
+
+    def _change_line(self, revision: int, changed: tuple[snapshot.ProgramView, ...] | None) -> bytes:
+        if changed is None:
+            return self.whole_line()
+        change = snapshot.dump(self._sealing.snapshot(revision, changed))
+        return f'{{"type": "change", "after": {self._sent_revision}, "snapshot": {change}}}\n'.encode()
+
+    def report_changes(self) -> bool:
+        """Emit each readiness and failure since the last call; say whether anything changed."""
+        changes = self._book.take_changes()
+        for entry in changes:
+            name = entry.program.name
+            if entry.state == snapshot.READY:
+                self._emitter.emit("ProgramReady", program=name, ready_by=entry.ready_by, pid=entry.pid)
+            elif entry.state == snapshot.FAILED:
+                last = self._book.last_lines(name)
+                self._emitter.emit("ProgramFailed", program=name, reason=entry.reason, last_output=last)
+        return bool(changes)
+
+    def report_dropped(self) -> None:
+        """Say how much output nobody read, once somebody reads again; where a reader is gone for good nobody is told."""
+        if any(channel.writable() or channel.is_broken for channel in self._channels):
+            return
+        dropped = tuple(channel.dropped for channel in self._channels)
+        if dropped != self._told_dropped:
+            self._emitter.emit("OutputDropped", stdout=dropped[0], stderr=dropped[1])
+            self._told_dropped = tuple(channel.dropped for channel in self._channels)
