@@ -10,7 +10,7 @@ import io
 import os
 import sys
 
-from supervisor import supervisord
+from supervisor import options, supervisord
 
 from contract import boot_record, errors, events, exit_codes, rundir, termination
 from supervisord import generation
@@ -34,6 +34,7 @@ class _Stderr(io.TextIOBase):
 def main(arguments: list[str]) -> int:
     """Run supervisord with ``arguments`` until it ends; returns 0, or 6 when it could not begin or crashed."""
     said = _Stderr()
+    options.Options.stderr = said  # bound when supervisor was imported (4.3.0, ``Options.stderr``)
     try:
         with contextlib.redirect_stderr(said):
             supervisord.main(arguments)
