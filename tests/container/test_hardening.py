@@ -11,7 +11,7 @@ from tests.container.conftest import SECRET, Start
 pytestmark = pytest.mark.container
 
 PID_1 = [
-    *("/opt/bootseal/bin/python", "-I", "-X", "utf8", "-m", "supervisor.supervisord"),
+    *("/opt/bootseal/bin/python", "-I", "-X", "utf8", "-m", "supervisord.pid1"),
     *("--nodaemon", "--configuration", "/opt/bootseal/etc/supervisord.conf"),
 ]
 PORTS = {"hello": {8080, 8081}, "shop": {8000, 8001, 8002, 8080, 9091}}

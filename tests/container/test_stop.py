@@ -117,6 +117,6 @@ def test_under_an_init_of_the_engine_everything_works_as_well(start: Start, hell
     """``podman run --init``: our process is not PID 1, becomes a subreaper, and passes its code on."""
     hello = start(hello_image, *box.HARDENED, *box.USER, *box.TMPFS, "--init")
     hello.wait_until_sealed()
-    assert "supervisor.supervisord" not in hello.host.file("/proc/1/cmdline").content_string
+    assert "supervisord.pid1" not in hello.host.file("/proc/1/cmdline").content_string
     box.engine_ok("stop", "--time=60", hello.name)
     assert hello.inspect("{{.State.ExitCode}}") == "0", hello.log()
