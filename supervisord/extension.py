@@ -198,7 +198,8 @@ class Extension:
 
     def _next_due(self) -> float | None:
         now = clock.monotonic()
-        moments = [moment for moment in (self._book.next_due(), self._sealing.next_due(now)) if moment is not None]
+        candidates = (self._book.next_due(), self._sealing.next_due(now), self._telling.next_due())
+        moments = [moment for moment in candidates if moment is not None]
         return max(0.0, min(moments) - now + 0.001) if moments else None
 
     # --- programs ---------------------------------------------------------------------------------------------

@@ -42,6 +42,11 @@ class Sealing:
         return self._phase == snapshot.BOOTING and self._deadline is not None and now >= self._deadline
 
     @property
+    def is_booting(self) -> bool:
+        """Whether this generation is on its way to the seal: nothing is ready yet."""
+        return self._phase == snapshot.BOOTING
+
+    @property
     def may_revive(self) -> bool:
         """Whether the probe server may be tried again after it was given up: sealed, or held for somebody to look at."""
         return self._phase in {snapshot.SEALED, snapshot.HELD}

@@ -7,6 +7,8 @@ from manifest import plan
 from supervisord import feed, output, readiness_book, sealing
 
 _BEAT_SECONDS = 0.9
+_BOOTING_PAUSE_SECONDS = 0.02
+"""While booting nobody can be ready, so changes may gather this long: a hundred starts are a few messages."""
 
 
 class Telling:
@@ -29,6 +31,7 @@ class Telling:
         self._told_dropped = tuple(channel.dropped for channel in channels)
         self._sent_revision = -1
         self._last_beat = 0.0
+        self._last_change = 0.0
 
     def snapshot_text(self) -> str:
         """Return the ledger as JSON text; made anew only after a change."""
@@ -47,18 +50,27 @@ class Telling:
         return b'{"type": "snapshot", "snapshot": ' + self.snapshot_text().encode() + b"}\n"
 
     def publish(self, subscribers: feed.Feed) -> None:
-        """Tell ``subscribers`` what changed in this turn, and that PID 1 lives once a second."""
+        """Tell ``subscribers`` what changed, and that PID 1 lives once a second."""
         now = clock.monotonic()
         revision = self._book.revision
         if revision != self._sent_revision:
+            due = self.next_due()
+            if due is not None and now < due:
+                return
             line = self._change_line(revision, self._book.take_unsent())
-            self._sent_revision = revision
+            self._sent_revision, self._last_change = revision, now
         elif now - self._last_beat >= _BEAT_SECONDS:
             line = f'{{"type": "beat", "revision": {revision}}}\n'.encode()
         else:
             return
         self._last_beat = now
         subscribers.broadcast(line)
+
+    def next_due(self) -> float | None:
+        """Return the monotonic moment at which changes that gathered while booting must be told, or None."""
+        if self._sealing.is_booting and self._book.revision != self._sent_revision:
+            return self._last_change + _BOOTING_PAUSE_SECONDS
+        return None
 
     def _change_line(self, revision: int, changed: tuple[snapshot.ProgramView, ...] | None) -> bytes:
         if changed is None:
