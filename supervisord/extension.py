@@ -21,7 +21,7 @@ from supervisor import events as supervisor_events
 from supervisor import states
 from supervisor.states import getProcessStateDescription
 
-from contract import boot_record, clock, errors, events, exit_codes, process, rundir, snapshot, termination
+from contract import boot_record, clock, errors, events, exit_codes, process, rundir, termination
 from manifest import plan
 from supervisord import (
     feed,
@@ -31,8 +31,10 @@ from supervisord import (
     ledger,
     log,
     loop,
+    outcome,
     output,
     readiness_book,
+    reaping,
     sealing,
     spawn,
     telling,
@@ -115,9 +117,10 @@ class Extension:
         self._poll = loop.PromptPoll(supervisor, self._next_due)
         self._feed: feed.Feed | None = None
         self._spawning = ""
-        self._ended: tuple[int, snapshot.Exit] | None = None
+        self._reaper = reaping.Reaper()
         self.faults = guard.Faults(self._emitter)
         self._gate = gate.Gate(self._book, self._sealing, self.faults)
+        self._outcome = outcome.Outcome(self._plan, self._book, self._sealing, self._emitter, self._end)
         channels = (self._stdout, self._stderr)
         self._telling = telling.Telling(self._plan, self._book, self._sealing, self._emitter, channels)
 
@@ -129,7 +132,7 @@ class Extension:
         log.redirect(options.logger, self._stdout.write)
         is_contained = os.getpid() == 1
         spawn.install(options, self._plan, self.on_fork, dies_with_us=not is_contained)
-        self._wrap_waitpid(options)
+        self._reaper.install(options)
         self._wrap_close(options)
         socket_map = options.get_socket_map()
         socket_map[1], socket_map[2] = self._stdout, self._stderr
@@ -181,8 +184,7 @@ class Extension:
         now = self._now()
         self._book.advance(now)
         self._report_changes()
-        if self._sealing.deadline_passed(now.monotonic):
-            self._seal_timed_out()
+        self._outcome.check_deadline(now.monotonic)
         self._telling.report_dropped()
         self._leave_broken_channels()
         self._publish()
@@ -211,16 +213,16 @@ class Extension:
         state = getProcessStateDescription(event.process.state)
         if state == ledger.STARTING:
             self._spawning = name
-        ended = self._ended[1] if self._ended and self._ended[0] == event.process.pid and event.process.pid else None
-        if state in {ledger.RUNNING, ledger.STARTING, ledger.STOPPING}:
-            ended = None
+        is_alive = state in {ledger.RUNNING, ledger.STARTING, ledger.STOPPING}
+        ended = None if is_alive else self._reaper.end_of(event.process.pid)
         if ended is not None:
             self._forwarder.end(name)
         self._book.on_supervisor_state(name, state, self._now(), ended, event.process.spawnerr or "")
         self._report_changes()
         program = self._plan.program(name)
         if program is not None and program.role == "seal" and state == ledger.EXITED:
-            self._seal_exited(ended)
+            self._outcome.on_seal_exit(ended)
+            generation.BOOT.boot_sealed_at = self._sealing.boot_sealed_at
         self._poll.note_change()
 
     @guard.guarded
@@ -259,44 +261,17 @@ class Extension:
         """``supervisorctl update`` or ``remove`` took a group away: it is unknown now."""
         self._book.remove(event.group)
 
-    # --- the seal ---------------------------------------------------------------------------------------------
-
-    def _seal_exited(self, ended: snapshot.Exit | None) -> None:
-        if ended is not None and ended.code == 0:
-            try:
-                self._sealing.take_record(self._now().wall)
-                generation.BOOT.boot_sealed_at = self._sealing.boot_sealed_at
-            except (OSError, errors.BootsealError) as error:
-                self.fail_boot("seal", f"the seal program exited 0 and its record is not acceptable: {error}")
-        elif ended is not None and ended.code == exit_codes.INFRASTRUCTURE_FAILURE:
-            self.fail_boot("seal", "the seal program gave up; its own output says why")
-        else:
-            self._sealing.restart_later(clock.monotonic())
-        self._book.touch()
-
-    def _seal_timed_out(self) -> None:
-        missing = self._book.missing()
-        seconds = self._plan.boot.seal_timeout_seconds
-        self._emitter.emit("BootstrapSealTimeout", timeout_seconds=seconds, missing=missing)
-        listed = "; ".join(f"{name} {reason}" for name, reason in missing.items()) or self._why_not_sealed()
-        self.fail_boot("seal", f"not ready within {seconds:g} s: {listed}")
-
-    def _why_not_sealed(self) -> str:
-        """Say what keeps the seal program from sealing what is ready."""
-        entry, lines = self._book.entries.get(plan.SEAL), self._forwarder.last_lines(plan.SEAL)
-        words = f"; its last output: {' | '.join(lines)}" if lines else ""
-        return f"the seal was not written: {plan.SEAL} {entry.reason if entry else 'is unknown to supervisord'}{words}"
+    # --- the boot's end ---------------------------------------------------------------------------------------
 
     def fail_boot(self, phase: str, cause: str) -> None:
-        """The boot failed: end the container with 6, or hold it unready, as the manifest says. Said once."""
-        if not self._sealing.fail(cause):
-            return
-        self._emitter.emit("BootstrapFailed", phase=phase, cause=cause, on_failure=self._plan.boot.on_failure)
-        termination.write(cause)
-        if self._plan.boot.on_failure == "exit":
-            generation.BOOT.exit_code = exit_codes.INFRASTRUCTURE_FAILURE
-            self.supervisor.options.mood = states.SupervisorStates.SHUTDOWN
-        self._book.touch()
+        """The boot cannot become ready: end or hold it, as the manifest says."""
+        self._outcome.fail(phase, cause)
+        self._poll.note_change()
+
+    def _end(self, exit_code: int) -> None:
+        """Stop everything in order and let the container end with ``exit_code``."""
+        generation.BOOT.exit_code = exit_code
+        self.supervisor.options.mood = states.SupervisorStates.SHUTDOWN
         self._poll.note_change()
 
     # --- telling ----------------------------------------------------------------------------------------------
@@ -320,18 +295,6 @@ class Extension:
             self._poll.note_change()
 
     # --- wrapping supervisor's options -------------------------------------------------------------------------
-
-    def _wrap_waitpid(self, options: Any) -> None:
-        """Remember how each process ended: supervisor keeps no exit status of one that died too early."""
-        original = options.waitpid
-
-        def waitpid() -> tuple[int | None, int | None]:
-            pid, status = original()
-            if pid:
-                self._ended = (pid, _how(status))
-            return pid, status
-
-        options.waitpid = waitpid
 
     def _wrap_close(self, options: Any) -> None:
         """Close our descriptors when the generation ends: supervisord would close them by number."""
@@ -361,9 +324,3 @@ class Extension:
 
     def _now(self) -> ledger.Moment:
         return ledger.Moment(clock.monotonic(), clock.rfc3339())
-
-
-def _how(status: int) -> snapshot.Exit:
-    if os.WIFSIGNALED(status):
-        return snapshot.Exit(None, os.WTERMSIG(status))
-    return snapshot.Exit(os.waitstatus_to_exitcode(status), None)

@@ -33,6 +33,10 @@ PATIENCE_SECONDS = 60.0
 """How long a test waits for what must happen; never a measure of speed."""
 NOBODY = 65534
 
+QUICK = {"command": ["sleep", "1000"], "ready": {"running": True, "for": "0s"}}
+ONE = {"programs": {"api": QUICK}}
+"""A program that is ready at once, and the manifest of it alone."""
+
 
 @functools.cache
 def other_uid() -> int | None:
@@ -255,3 +259,16 @@ def descendants(pid: int) -> list[int]:
     except OSError:
         return []
     return [*below, *(pid for child in below for pid in descendants(child))]
+
+
+def plant_earlier_seal(tree: Tree) -> Path:
+    """Put a seal where an earlier boot would have left it."""
+    run = Path(tree.run.path)
+    run.mkdir(mode=0o755)
+    seal = Path(tree.run.seal)
+    seal.write_text("{}")
+    uid = other_uid()
+    if uid is not None:
+        os.chown(run, uid, uid)
+        os.chown(seal, uid, uid)
+    return seal
