@@ -191,7 +191,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_stubborn_program(place: Path) -> No
         up.send_signal(signal.SIGINT)
         time.sleep(1)
         up.send_signal(signal.SIGINT)
-        up.wait(trees.PATIENCE_SECONDS)
+        assert up.wait(trees.PATIENCE_SECONDS) == 128 + signal.SIGKILL
         trees.wait_until_gone(below)
 
 
