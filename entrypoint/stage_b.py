@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
 def _check_all(run: rundir.RunDirectory) -> Iterator[errors.BootsealError]:
     try:
         boot = boot_record.read(run)
-        the_plan = plan.load(boot.plan_directory).plan
+        the_plan = plan.load_of_boot(boot).plan
     except (OSError, errors.BootsealError) as error:
         yield _as_problem("boot record", error)
         return

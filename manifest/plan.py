@@ -13,7 +13,7 @@ import json
 import os
 from typing import Any
 
-from contract import decode, errors, files
+from contract import boot_record, decode, errors, files
 
 SCHEMA = "bootseal.plan/1"
 PLAN_FILE = "plan.json"
@@ -179,6 +179,18 @@ def load(directory: str) -> LoadedPlan:
             f"plan {path}", errors.describe_os_error(error), "run `bootseal build` and name its directory with --plan"
         ) from error
     return LoadedPlan(parse(data, f"plan {path}"), os.path.abspath(directory), hashlib.sha256(data).hexdigest())
+
+
+def load_of_boot(boot: boot_record.BootRecord) -> LoadedPlan:
+    """Read the plan that Stage A booted with; raises UnsafePath, or InvalidRecord also when it is not that plan any more."""
+    loaded = load(boot.plan_directory)
+    if loaded.sha256 != boot.plan_sha256:
+        raise errors.InvalidRecord(
+            f"plan {boot.plan_directory}",
+            "it changed after Stage A read it",
+            "the image must be immutable: mount it read-only",
+        )
+    return loaded
 
 
 def _check_references(plan: Plan, where: str) -> None:

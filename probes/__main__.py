@@ -55,10 +55,7 @@ def main(arguments: list[str]) -> int:
 def read(run: rundir.RunDirectory) -> tuple[boot_record.BootRecord, plan.LoadedPlan]:
     """Return this boot's record and plan; raises OSError or BootsealError."""
     boot = boot_record.read(run)
-    loaded = plan.load(boot.plan_directory)
-    if loaded.sha256 != boot.plan_sha256:
-        raise errors.InvalidRecord("plan", "it changed after Stage A read it", "the image must be immutable")
-    return boot, loaded
+    return boot, plan.load_of_boot(boot)
 
 
 def subscription_socket(run: rundir.RunDirectory) -> socket.socket | None:

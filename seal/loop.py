@@ -37,9 +37,7 @@ class Work:
 def prepare(run: rundir.RunDirectory) -> Work:
     """Read what this boot is; raises OSError or BootsealError."""
     boot = boot_record.read(run)
-    loaded = plan.load(boot.plan_directory)
-    if loaded.sha256 != boot.plan_sha256:
-        raise errors.InvalidRecord("plan", "it changed after Stage A read it", "the image must be immutable")
+    loaded = plan.load_of_boot(boot)
     emitter = events.Emitter("seal", boot.boot_id, run.events)
     return Work(run, boot, loaded, client.Client(run.supervisor_socket), emitter)
 

@@ -97,10 +97,7 @@ class Extension:
         self.supervisor = supervisor
         self.run = run
         boot = boot_record.read(run)
-        loaded = plan.load(boot.plan_directory)
-        if loaded.sha256 != boot.plan_sha256:
-            raise errors.InvalidRecord("plan", "it changed after Stage A read it", "the image must be immutable")
-        self._plan = loaded.plan
+        self._plan = plan.load_of_boot(boot).plan
         generation.BOOT.generation += 1
         self._boot = boot_record.next_generation(run, boot, generation.BOOT.generation)
         self._stdout, self._stderr = generation.BOOT.stdout, generation.BOOT.stderr

@@ -123,3 +123,13 @@ def test_ten_megabytes_of_plan_are_refused_with_a_cause(tmp_path):
     (tmp_path / "plan.json").write_text(json.dumps(value))
     with pytest.raises(errors.InvalidRecord, match="bootseal is a list, not a string"):
         plan.load(str(tmp_path))
+
+
+def test_a_plan_that_changed_after_stage_a_read_it_is_refused(tmp_path):
+    (tmp_path / plan.PLAN_FILE).write_bytes(plan.dump(boots.make_plan()))
+    loaded = plan.load(str(tmp_path))
+    booted = boots.boot(plan_directory=str(tmp_path), plan_sha256=loaded.sha256)
+    assert plan.load_of_boot(booted) == loaded
+    (tmp_path / plan.PLAN_FILE).write_bytes(plan.dump(dataclasses.replace(boots.make_plan(), name="another")))
+    with pytest.raises(errors.InvalidRecord, match="changed after Stage A"):
+        plan.load_of_boot(booted)

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from contract import errors, files, rundir
+from contract import boot_record, errors, files, rundir
 from entrypoint import stage_b
 from manifest import plan
 from tests.unit import boots
@@ -26,6 +26,7 @@ def container(tmp_path, monkeypatch) -> boots.Container:
     )  # fmt: skip
     (folder / "plan.json").write_bytes(plan.dump(the_plan))
     made = boots.container(f"{tmp_path}/run", plan_directory=str(folder))
+    book(made)
     for name in os.environ:
         monkeypatch.delenv(name)
     for name, value in {
@@ -48,6 +49,13 @@ def rewrite(container: boots.Container, **changes) -> None:
         the_plan = plan.parse(file.read(), "plan")
     with open(path, "wb") as file:
         file.write(plan.dump(dataclasses.replace(the_plan, **changes)))
+    book(container)
+
+
+def book(container: boots.Container) -> None:
+    """Write into the boot record, as Stage A does, which plan there is."""
+    loaded = plan.load(container.record.plan_directory)
+    boot_record.write(container.run, dataclasses.replace(container.record, plan_sha256=loaded.sha256))
 
 
 def test_when_everything_is_right_it_exits_0_silently_and_writes_the_hints(container, capsys):
@@ -55,6 +63,14 @@ def test_when_everything_is_right_it_exits_0_silently_and_writes_the_hints(conta
     assert capsys.readouterr() == ("", "")
     assert stat.S_IMODE(os.stat(container.run.hints).st_mode) == 0o444
     assert os.listdir(os.path.dirname(container.record.plan_directory) + "/writable") == []
+
+
+def test_a_plan_that_changed_after_stage_a_read_it_is_a_failure(container, capsys):
+    with open(f"{container.record.plan_directory}/plan.json", "ab") as file:
+        file.write(b"\n")
+    assert run(container) == 6
+    assert "changed after Stage A" in capsys.readouterr().err
+    assert not os.path.exists(container.run.hints)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--run-dir"], ["--plan", "x"], ["--run-dir", "x", "y"]])
