@@ -329,7 +329,7 @@ def start(tmp_path):
         server = Server(a_boot, tmp_path / f"stderr.{len(started)}")
         started.append(server)
         if wait:
-            server.until("/livez", 200)
+            server.until("/health", 200)  # not /livez: that is answered before the server itself stands
         return server
 
     yield begin
