@@ -22,6 +22,7 @@ from contract import errors, exit_codes, version
 COMMANDS = {
     "check": "Judge a manifest.",
     "build": "Compile a manifest to the files that boot reads.",
+    "graph": "Draw the order in which programs start.",
     "schema": "Print the JSON Schema of the manifest, for editors.",
     "up": "Boot a manifest here, without a container.",
     "verify": "Judge this container's seal.",

@@ -5,8 +5,6 @@ Rules
 * The same bytes and the same options give the same plan. Nothing of this machine goes in but what the options and
   ``${here}`` name.
 * There is a plan exactly when no finding is an error.
-* Programs stand in start order: the probe server, Stage B, the manifest's programs by the length of the longest chain
-  before them and then as written, the seal.
 """
 
 import dataclasses
@@ -14,13 +12,9 @@ import hashlib
 import os
 
 from contract import errors, rundir, version
-from manifest import expressions, fields, graph, model, overlap, plan, semantics, source, structure, tree
+from manifest import budget, expressions, fields, model, overlap, plan, roster, semantics, source, structure, tree
 from manifest.diagnostics import Diagnostic, Findings
 from manifest.resolver import Resolver
-
-_FIRST_PRIORITY, _LAST_PRIORITY = 10, 98
-_SYSTEM_STOP_SECONDS = 5.0
-_SYSTEM_RETRIES = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +93,7 @@ def _compile(subject: structure.Subject, here: str, options: BuildOptions, findi
     semantics.check(subject, findings)
     boot = _boot(manifest.boot, resolver, relocation)
     overlap.check(subject, boot.immutable, options.run_directory, findings)
+    programs = roster.programs(manifest, resolver, options.prefix, options.run_directory)
     store = manifest.identity.store
     return plan.Plan(
         schema=plan.SCHEMA,
@@ -120,9 +115,11 @@ def _compile(subject: structure.Subject, here: str, options: BuildOptions, findi
             plan.ArtifactPlan(name, resolver.path(("artifacts", name, "path"), artifact.path), artifact.required)
             for name, artifact in manifest.artifacts.items()
         ),
-        programs=_programs(manifest, resolver, options),
+        programs=programs,
         empty_required_set=manifest.required is not None,
         probes=_probes(manifest.probes, relocation),
+        stop=_stop(manifest.stop, programs, subject, findings),
+        signals=_signals(manifest),
     )
 
 
@@ -148,75 +145,34 @@ def _boot(boot: model.Boot, resolver: Resolver, relocation: Relocation | None) -
     )
 
 
-def _programs(manifest: model.Manifest, resolver: Resolver, options: BuildOptions) -> tuple[plan.ProgramPlan, ...]:
-    order = {
-        name: [one for one in program.after if one in manifest.programs] for name, program in manifest.programs.items()
-    }
-    ranks = graph.ranks(order)
-    named = sorted(manifest.programs, key=lambda name: ranks.get(name, 0))
-    return (
-        _system(plan.PROBES, "probes", 1, ("probes",), options, oneshot=False, required=True),
-        _system(plan.STAGE_B, "stage-b", 5, ("entrypoint", "stage-b"), options, oneshot=True, required=True),
-        *(_program(name, manifest.programs[name], ranks.get(name, 0), resolver) for name in named),
-        _system(plan.SEAL, "seal", 99, ("seal",), options, oneshot=True, required=False),
-    )
+def _stop(
+    stop: model.ContainerStop, programs: tuple[plan.ProgramPlan, ...], subject: structure.Subject, findings: Findings
+) -> plan.StopPlan:
+    """Return how the container stops; E073 when that may take longer than the declared grace."""
+    parts = budget.shares(programs, stop.drain)
+    total = budget.total(parts)
+    if stop.grace is not None and total > stop.grace and not _is_budget_doubtful(subject):
+        longest = max(parts, key=lambda part: part.seconds)
+        lower = f"stop.timeout of {longest.programs[0]}" if longest.programs else "stop.drain"
+        message = (
+            f"a stop may take {budget.show(total)}, and the grace is {budget.show(stop.grace)}: "
+            f"{budget.describe(parts)}"
+        )
+        remedy = f"allow {budget.show(total)}, or lower {lower}"
+        findings.add("E073", tree.place_of(subject.root, ("stop", "grace")), message, remedy)
+    return plan.StopPlan(stop.drain, stop.grace, total)
 
 
-def _program(name: str, program: model.Program, rank: int, resolver: Resolver) -> plan.ProgramPlan:
-    here: tree.Path = ("programs", name)
-    program_name, *arguments = program.command
-    argv = [resolver.program((*here, "command", 0), program_name)]
-    argv += [resolver.text((*here, "command", index), item) for index, item in enumerate(arguments, 1)]
-    directory = None if program.directory is None else resolver.directory((*here, "directory"), program.directory)
-    ready = program.ready or model.Ready()
-    return plan.ProgramPlan(
-        name=name,
-        role="program",
-        argv=tuple(argv),
-        required=program.required,
-        oneshot=program.oneshot,
-        after=tuple(program.after),
-        ready_for_seconds=0.0 if program.oneshot else ready.lasting,
-        environment={
-            variable: resolver.text((*here, "environment", variable), text)
-            for variable, text in program.environment.items()
-        },
-        directory=directory,
-        stop_signal=program.stop.signal,
-        stop_timeout_seconds=program.stop.timeout,
-        start_retries=program.start_retries,
-        priority=min(_FIRST_PRIORITY + rank, _LAST_PRIORITY),
-        artifacts=tuple(program.artifacts),
-    )
+def _is_budget_doubtful(subject: structure.Subject) -> bool:
+    """Say whether something that the budget depends on was cut, so that a default stands in for it."""
+    decisive = [("programs", name, key) for name in subject.names("programs") for key in ("stop", "after")]
+    return any(subject.was_cut(*path) for path in (("stop",), *decisive))
 
 
-def _system(
-    name: str,
-    role: str,
-    priority: int,
-    module: tuple[str, ...],
-    options: BuildOptions,
-    *,
-    oneshot: bool,
-    required: bool,
-) -> plan.ProgramPlan:
-    """Return one of bootseal's own programs: isolated, so that nothing in the image can shadow it."""
-    python = (f"{options.prefix}/bin/python", "-I", "-X", "utf8", "-m")
-    return plan.ProgramPlan(
-        name=name,
-        role=role,
-        argv=(*python, *module, "--run-dir", options.run_directory),
-        required=required,
-        oneshot=oneshot,
-        after=(),
-        ready_for_seconds=0.0,
-        environment={},
-        directory=None,
-        stop_signal="TERM",
-        stop_timeout_seconds=_SYSTEM_STOP_SECONDS,
-        start_retries=_SYSTEM_RETRIES,
-        priority=priority,
-        artifacts=(),
+def _signals(manifest: model.Manifest) -> tuple[plan.SignalPlan, ...]:
+    return tuple(
+        plan.SignalPlan(signal, tuple(target.programs), target.sent or signal)
+        for signal, target in manifest.signals.items()
     )
 
 

@@ -48,13 +48,14 @@ def scalar(node: Any, wanted: str) -> tree.Scalar:
     return node
 
 
-def _text(node: Any, wanted: str = "text") -> str:
-    text = node if isinstance(node, str) else scalar(node, wanted).text  # a mapping's key comes as text
-    if "\0" in text:
+def read_text(node: Any, wanted: str = "text") -> str:
+    """Return the text that was written at ``node``; a mapping's key comes as text already."""
+    found = node if isinstance(node, str) else scalar(node, wanted).text
+    if "\0" in found:
         refuse("E033", "the text holds a NUL byte: neither an argument nor a path can", "remove it")
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+    if not found.isascii() and any("\ud800" <= character <= "\udfff" for character in found):
         refuse("E033", "the text holds half of a surrogate pair: it cannot be encoded", "write the character itself")
-    return text
+    return found
 
 
 def _boolean(node: Any) -> bool:
@@ -77,11 +78,17 @@ def _integer(node: Any) -> int:
     return found.value
 
 
-def _retries(node: Any) -> int:
+def ranged_integer(node: Any, least: int, most: int, what: str, why: str = "") -> int:
+    """Return the whole number at ``node``; ``what`` is ``least`` to ``most``, and ``why`` says more of that."""
     number = _integer(node)
-    if not 0 <= number <= 1000:
-        refuse("E024", f"{number} is out of range: start_retries is 0 to 1000", "write a number in the range")
+    if not least <= number <= most:
+        range_of_it = f"{what} is {least} to {most}{', ' if why else ''}{why}"
+        refuse("E024", f"{number} is out of range: {range_of_it}", "write a number in the range")
     return number
+
+
+def _retries(node: Any) -> int:
+    return ranged_integer(node, 0, 1000, "start_retries")
 
 
 def _version(node: Any) -> int:
@@ -117,7 +124,8 @@ def _duration(node: Any) -> float:
     return length / 1000
 
 
-def _ranged(node: Any, least: float, most: float, words: str) -> float:
+def ranged(node: Any, least: float, most: float, words: str) -> float:
+    """Return the duration at ``node`` in seconds, ``least`` to ``most``; ``words`` say so."""
     seconds = _duration(node)
     if not least <= seconds <= most:
         refuse("E027", f"{diagnostics.quote(node.text)} is out of range: {words}", "write a duration in the range")
@@ -125,15 +133,15 @@ def _ranged(node: Any, least: float, most: float, words: str) -> float:
 
 
 def _seal_timeout(node: Any) -> float:
-    return _ranged(node, 0.001, 24 * 3600, "seal_timeout is more than 0s and at most 24h")
+    return ranged(node, 0.001, 24 * 3600, "seal_timeout is more than 0s and at most 24h")
 
 
 def _ready_for(node: Any) -> float:
-    return _ranged(node, 0, 3600, "`for` is 0s to 1h")
+    return ranged(node, 0, 3600, "`for` is 0s to 1h")
 
 
 def _stop_timeout(node: Any) -> float:
-    seconds = _ranged(node, 0, 3600, "a stop timeout is 0s to 1h")
+    seconds = ranged(node, 0, 3600, "a stop timeout is 0s to 1h")
     if seconds != int(seconds):
         why = "supervisord waits whole seconds"
         refuse("E027", f"{diagnostics.quote(node.text)} is not whole seconds: {why}", "round it up")
@@ -158,7 +166,7 @@ def path_fault(text: str) -> str | None:
 
 
 def _fixed_path(node: Any) -> str:
-    text = _text(node, "an absolute path")
+    text = read_text(node, "an absolute path")
     if "${" in text:
         why = "a writable root and what lies in it must be the same path for every reader"
         refuse("E042", f"{diagnostics.quote(text)} holds an expression: {why}", "write the path")
@@ -172,7 +180,7 @@ def _fixed_path(node: Any) -> str:
 
 
 def _label(node: Any) -> str:
-    text = _text(node, "a name")
+    text = read_text(node, "a name")
     if fault := label_fault(text):
         why = "a name is at most 63 of a-z, 0-9 and -, and neither begins nor ends with -"
         refuse("E028", f"{diagnostics.quote(text)} is not a name: {why}", fault)
@@ -188,7 +196,7 @@ def label_fault(text: str) -> str | None:
 
 
 def _variable(node: Any) -> str:
-    text = _text(node, "the name of a variable")
+    text = read_text(node, "the name of a variable")
     if not re.fullmatch(VARIABLE, text):
         why = "a name is made of A-Z, a-z, 0-9 and _ and does not begin with a digit"
         refuse("E034", f"{diagnostics.quote(text)} is not the name of an environment variable: {why}", "rename it")
@@ -219,13 +227,13 @@ def _mode(node: Any) -> int:
 
 
 def _choice(node: Any, wanted: str, choices: tuple[str, ...]) -> str:
-    found = scalar(node, wanted)
-    if found.text not in choices:
-        bare = found.text.upper().removeprefix("SIG") if choices is SIGNALS else found.text
-        close = bare if bare in choices else diagnostics.nearest(found.text, choices)
+    text = node if isinstance(node, str) else scalar(node, wanted).text  # a mapping's key comes as text
+    if text not in choices:
+        bare = text.upper().removeprefix("SIG") if set(choices) & set(SIGNALS) else text
+        close = bare if bare in choices else diagnostics.nearest(text, choices)
         remedy = f"write {close}" if close else f"write {', '.join(choices[:-1])} or {choices[-1]}"
-        refuse("E026", f"{diagnostics.quote(found.text)} is not {wanted}: there are {', '.join(choices)}", remedy)
-    return found.text
+        refuse("E026", f"{diagnostics.quote(text)} is not {wanted}: there are {', '.join(choices)}", remedy)
+    return text
 
 
 SIGNALS = ("TERM", "HUP", "INT", "QUIT", "KILL", "USR1", "USR2")
@@ -254,7 +262,7 @@ def listen_address(text: str) -> tuple[str, int] | str:
 
 
 def _listen(node: Any) -> tuple[str, int]:
-    text = _text(node, "an address like 127.0.0.1:8080")
+    text = read_text(node, "an address like 127.0.0.1:8080")
     found = listen_address(text)
     if isinstance(found, str):
         shown = diagnostics.quote(text)
@@ -262,36 +270,38 @@ def _listen(node: Any) -> tuple[str, int]:
     return found
 
 
-def _schema(**keywords: Any) -> pydantic.WithJsonSchema:
+def schema(**keywords: Any) -> pydantic.WithJsonSchema:
+    """Tell an editor what the value may be."""
     return pydantic.WithJsonSchema(keywords)
 
 
-def _one_of(wanted: str, choices: tuple[str, ...]) -> tuple[Any, Any]:
+def one_of(wanted: str, choices: tuple[str, ...]) -> tuple[Any, Any]:
+    """Return the reader of one of the words ``choices``, and its schema."""
     reader = pydantic.PlainValidator(lambda node: _choice(node, wanted, choices))
-    return reader, _schema(type="string", enum=list(choices))
+    return reader, schema(type="string", enum=list(choices))
 
 
-_SCALARS = ["string", "number", "boolean"]
-_DURATION_SCHEMA = _schema(type="string", pattern=r"^(?=[0-9])([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$")
-_PATH_SCHEMA = _schema(type="string", pattern="^/")
+SCALARS = ["string", "number", "boolean"]
+DURATION_SCHEMA = schema(type="string", pattern=r"^(?=[0-9])([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$")
+_PATH_SCHEMA = schema(type="string", pattern="^/")
 
-Text = Annotated[str, pydantic.PlainValidator(_text), _schema(type=_SCALARS)]
-ExpressionPath = Annotated[str, pydantic.PlainValidator(_text), _schema(type="string", pattern=r"^(/|\$\{)")]
+Text = Annotated[str, pydantic.PlainValidator(read_text), schema(type=SCALARS)]
+ExpressionPath = Annotated[str, pydantic.PlainValidator(read_text), schema(type="string", pattern=r"^(/|\$\{)")]
 FixedPath = Annotated[str, pydantic.PlainValidator(_fixed_path), _PATH_SCHEMA]
-Boolean = Annotated[bool, pydantic.PlainValidator(_boolean), _schema(type="boolean")]
-Retries = Annotated[int, pydantic.PlainValidator(_retries), _schema(type="integer", minimum=0, maximum=1000)]
-Version = Annotated[int, pydantic.PlainValidator(_version), _schema(const=1)]
-SealTimeout = Annotated[float, pydantic.PlainValidator(_seal_timeout), _DURATION_SCHEMA]
-ReadyFor = Annotated[float, pydantic.PlainValidator(_ready_for), _DURATION_SCHEMA]
-StopTimeout = Annotated[float, pydantic.PlainValidator(_stop_timeout), _DURATION_SCHEMA]
-Label = Annotated[str, pydantic.PlainValidator(_label), _schema(type=["string", "number"], pattern=f"^{LABEL}$")]
-Variable = Annotated[str, pydantic.PlainValidator(_variable), _schema(type="string", pattern=f"^{VARIABLE}$")]
-FreeVariable = Annotated[str, pydantic.PlainValidator(_free_variable), _schema(type="string", pattern=f"^{VARIABLE}$")]
-Mode = Annotated[int, pydantic.PlainValidator(_mode), _schema(type=["string", "integer"], pattern="^0?o?[0-7]{3,4}$")]
-Listen = Annotated[tuple[str, int], pydantic.PlainValidator(_listen), _schema(type="string", pattern=":[0-9]{1,5}$")]
-_signal_reader, _signal_schema = _one_of("a signal", SIGNALS)
+Boolean = Annotated[bool, pydantic.PlainValidator(_boolean), schema(type="boolean")]
+Retries = Annotated[int, pydantic.PlainValidator(_retries), schema(type="integer", minimum=0, maximum=1000)]
+Version = Annotated[int, pydantic.PlainValidator(_version), schema(const=1)]
+SealTimeout = Annotated[float, pydantic.PlainValidator(_seal_timeout), DURATION_SCHEMA]
+ReadyFor = Annotated[float, pydantic.PlainValidator(_ready_for), DURATION_SCHEMA]
+StopTimeout = Annotated[float, pydantic.PlainValidator(_stop_timeout), DURATION_SCHEMA]
+Label = Annotated[str, pydantic.PlainValidator(_label), schema(type=["string", "number"], pattern=f"^{LABEL}$")]
+Variable = Annotated[str, pydantic.PlainValidator(_variable), schema(type="string", pattern=f"^{VARIABLE}$")]
+FreeVariable = Annotated[str, pydantic.PlainValidator(_free_variable), schema(type="string", pattern=f"^{VARIABLE}$")]
+Mode = Annotated[int, pydantic.PlainValidator(_mode), schema(type=["string", "integer"], pattern="^0?o?[0-7]{3,4}$")]
+Listen = Annotated[tuple[str, int], pydantic.PlainValidator(_listen), schema(type="string", pattern=":[0-9]{1,5}$")]
+_signal_reader, _signal_schema = one_of("a signal", SIGNALS)
 Signal = Annotated[str, _signal_reader, _signal_schema]
-_failure_reader, _failure_schema = _one_of("what to do on failure", ("exit", "hold"))
+_failure_reader, _failure_schema = one_of("what to do on failure", ("exit", "hold"))
 OnFailure = Annotated[str, _failure_reader, _failure_schema]
-_mount_reader, _mount_schema = _one_of("a claim about the mount", ("any", "required"))
+_mount_reader, _mount_schema = one_of("a claim about the mount", ("any", "required"))
 Mount = Annotated[str, _mount_reader, _mount_schema]

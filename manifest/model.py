@@ -7,43 +7,18 @@ Rules
 * Only what one value says about itself is judged here. What several say together is judged in ``semantics``.
 """
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import pydantic
 from pydantic import Field
 
-from manifest import fields, tree
+from manifest import fields, policy_fields, readiness, section, tree
 
 
-class _Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-def _from_scalar(key: str) -> Callable[[Any], Any]:
-    def expand(node: Any) -> Any:
-        is_value = isinstance(node, tree.Scalar) and node.value is not None
-        return {key: node} if is_value else node
-
-    return expand
-
-
-def _or_shorthand(key: str, description: str) -> pydantic.ConfigDict:
-    """Tell an editor that the section may also be written as the value of its ``key`` alone."""
-
-    def extend(schema: dict[str, Any]) -> None:
-        full = dict(schema)
-        schema.clear()
-        schema["description"] = full.pop("description", description)
-        schema["anyOf"] = [{**full["properties"][key], "description": description}, full]
-
-    return pydantic.ConfigDict(json_schema_extra=extend)
-
-
-class WritableRoot(_Section):
+class WritableRoot(section.Section):
     """A directory that is made at boot and may be written to."""
 
-    model_config = _or_shorthand("path", "Its path.")
+    model_config = section.or_shorthand("path", "Its path.")
     path: fields.FixedPath = Field(description="Absolute path of the directory.")
     mode: fields.Mode = Field(
         default=0o755, description="Permission bits, octal.", json_schema_extra={"default": "0755"}
@@ -56,10 +31,10 @@ class WritableRoot(_Section):
     mount: fields.Mount = Field(
         default="any", description="`required`: something must be mounted there, or the boot fails."
     )
-    _shorthand = pydantic.model_validator(mode="before")(_from_scalar("path"))
+    _shorthand = pydantic.model_validator(mode="before")(section.from_scalar("path"))
 
 
-class Boot(_Section):
+class Boot(section.Section):
     """What boot does before any program runs."""
 
     immutable: list[fields.ExpressionPath] = Field(
@@ -80,18 +55,18 @@ class Boot(_Section):
     )
 
 
-class IdentityId(_Section):
+class IdentityId(section.Section):
     """The name of this container."""
 
-    model_config = _or_shorthand("default", "`hostname`, or a DNS-1123 label.")
+    model_config = section.or_shorthand("default", "`hostname`, or a DNS-1123 label.")
     env: fields.Variable | None = Field(default=None, description="The environment variable that names this container.")
     default: fields.Label = Field(
         default="hostname", description="`hostname`, or a DNS-1123 label, when the variable is not set."
     )
-    _shorthand = pydantic.model_validator(mode="before")(_from_scalar("default"))
+    _shorthand = pydantic.model_validator(mode="before")(section.from_scalar("default"))
 
 
-class Identity(_Section):
+class Identity(section.Section):
     """Who this container is."""
 
     id: IdentityId = Field(default_factory=IdentityId, description="The name of this container.")
@@ -101,38 +76,16 @@ class Identity(_Section):
     )
 
 
-class Artifact(_Section):
+class Artifact(section.Section):
     """Something the image must contain."""
 
-    model_config = _or_shorthand("path", "Its path.")
+    model_config = section.or_shorthand("path", "Its path.")
     path: fields.ExpressionPath = Field(description="Absolute path of the file or directory.")
     required: fields.Boolean = Field(default=True, description="false: its absence is only a warning event.")
-    _shorthand = pydantic.model_validator(mode="before")(_from_scalar("path"))
+    _shorthand = pydantic.model_validator(mode="before")(section.from_scalar("path"))
 
 
-def _running(value: bool) -> bool:
-    if not value:
-        fields.refuse(
-            "E026", "`running: false` is no readiness: a program is ready when it runs", "write true, or remove it"
-        )
-    return value
-
-
-class Ready(_Section):
-    """When a program is ready."""
-
-    running: Annotated[fields.Boolean, pydantic.AfterValidator(_running)] = Field(
-        default=True, description="It runs.", json_schema_extra={"const": True}
-    )
-    lasting: fields.ReadyFor = Field(
-        default=1.0,
-        alias="for",
-        description="…and has run for this long, at most 1h.",
-        json_schema_extra={"default": "1s"},
-    )
-
-
-class Stop(_Section):
+class Stop(section.Section):
     """How a program is stopped."""
 
     signal: fields.Signal = Field(default="TERM", description="The signal that asks it to stop.")
@@ -143,36 +96,84 @@ class Stop(_Section):
     )
 
 
-def _refuse_shell(node: Any) -> Any:
-    if isinstance(node, tree.Scalar) and node.value is not None:
-        words = ", ".join(node.text.split()[:6])
-        remedy = (
-            f"write [{words}]" if words and words.isprintable() and len(words) <= 60 else "write [program, argument]"
-        )
-        fields.refuse("E031", "the command is text, not a list: no shell takes it apart", remedy)
-    return node
+def _listed(node: Any) -> Any:
+    """Return `after` as a list of mappings: a mapping is a list of one, and a name needs nothing but to be ready."""
+    items = [node] if isinstance(node, dict) else node
+    if not isinstance(items, list):
+        return node
+    return [{item.text: {}} if isinstance(item, tree.Scalar) and item.value is not None else item for item in items]
 
 
-def _complete(command: list[str]) -> list[str]:
-    if not command:
-        fields.refuse("E032", "the command is empty", "write [program, argument]")
-    if not command[0]:
-        fields.refuse("E032", "the command names no program: its first item is empty", "write [program, argument]")
-    return command
+def _short_or_full(schema: dict[str, Any]) -> None:
+    """Tell an editor that `after` is a list of names and mappings, or one mapping."""
+    item = schema.pop("items")
+    del schema["type"]
+    schema["anyOf"] = [{"type": "array", "items": {"anyOf": [{"type": "string"}, item]}}, item]
 
 
-class Program(_Section):
+class Edge(section.Section):
+    """What a program needs of another."""
+
+    model_config = section.or_shorthand("is", "`ready`, or only `started`.")
+    condition: policy_fields.Condition = Field(
+        default="ready", alias="is", description="`ready` (a one-shot: it has exited 0), or only `started`."
+    )
+    bind: fields.Boolean = Field(default=False, description="It is stopped and started again with it.")
+    _shorthand = pydantic.model_validator(mode="before")(section.from_scalar("is"))
+
+
+class Restart(section.Section):
+    """How long to wait before a program is started again, and when to give it up."""
+
+    backoff: policy_fields.Backoff = Field(
+        default=0.2, description="The first pause; each is twice the last.", json_schema_extra={"default": "200ms"}
+    )
+    cap: policy_fields.Backoff = Field(
+        default=30.0, description="The longest pause.", json_schema_extra={"default": "30s"}
+    )
+    reset: policy_fields.Window = Field(
+        default=60.0,
+        description="A program that lived so long begins with the first pause again.",
+        json_schema_extra={"default": "60s"},
+    )
+    limit: policy_fields.Limit = Field(default=5, description="It is given up after more ends than this…")
+    within: policy_fields.Window = Field(
+        default=60.0, description="…within this time.", json_schema_extra={"default": "60s"}
+    )
+
+
+def _or_false(schema: dict[str, Any]) -> None:
+    schema["anyOf"] = [{"const": False}, *schema["anyOf"]]
+
+
+class Program(section.Section):
     """A program that supervisord runs."""
 
-    command: Annotated[
-        list[fields.Text], pydantic.BeforeValidator(_refuse_shell), pydantic.AfterValidator(_complete)
-    ] = Field(description="The program and its arguments; no shell.", json_schema_extra={"minItems": 1})
+    command: readiness.Command = Field(
+        description="The program and its arguments; no shell.", json_schema_extra={"minItems": 1}
+    )
     required: fields.Boolean = Field(default=True, description="The container is not ready without it.")
     oneshot: fields.Boolean = Field(default=False, description="It runs once and is ready when it has exited 0.")
-    after: list[fields.Text] = Field(
-        default=[], description="Programs that must be ready first.", json_schema_extra={"items": {"type": "string"}}
+    after: Annotated[list[dict[fields.Text, Edge]], pydantic.BeforeValidator(_listed)] = Field(
+        default=[], description="What must be ready, or started, first.", json_schema_extra=_short_or_full
     )
-    ready: Ready | None = Field(default=None, description="When it is ready; by default when it has run for 1s.")
+    ready: readiness.Ready | None = Field(
+        default=None, description="When it is ready; by default when it has run for 1s."
+    )
+    live: Annotated[readiness.Live, pydantic.WrapValidator(readiness.or_false)] | None = Field(
+        default=None,
+        description="How it is checked while it is ready; by default as `ready` checks it. `false`: not at all.",
+        json_schema_extra=_or_false,
+    )
+    on_exit: policy_fields.Outcome | None = Field(
+        default=None,
+        description="What follows an end that nobody asked for; by default `restart`, a one-shot `degrade`.",
+    )
+    on_fatal: policy_fields.Outcome | None = Field(
+        default=None,
+        description="What follows when it is given up; by default `exit` when it is required, else `degrade`.",
+    )
+    restart: Restart = Field(default_factory=Restart, description="When it is started again.")
     environment: dict[fields.FreeVariable, fields.Text] = Field(
         default={}, description="Environment variables it gets."
     )
@@ -186,7 +187,7 @@ class Program(_Section):
     )
 
 
-class Probes(_Section):
+class Probes(section.Section):
     """Where the probe server listens."""
 
     listen: fields.Listen = Field(
@@ -204,7 +205,40 @@ def _nothing(required: list[Any]) -> list[Any]:
     return required
 
 
-class Manifest(_Section):
+class ContainerStop(section.Section):
+    """How the container is stopped."""
+
+    drain: policy_fields.Drain = Field(
+        default=0.0,
+        description="How long it stays as it is, but unready, at most 10m.",
+        json_schema_extra={"default": "0s"},
+    )
+    grace: policy_fields.Grace | None = Field(
+        default=None,
+        description="What whoever runs it allows (terminationGracePeriodSeconds, docker stop -t); a stop must fit.",
+    )
+
+
+def _somebody(programs: list[str]) -> list[str]:
+    if not programs:
+        fields.refuse("E049", "the signal is passed on to nobody", "name a program, or remove the signal")
+    return programs
+
+
+class SignalTarget(section.Section):
+    """Who gets a signal that PID 1 was sent."""
+
+    model_config = section.or_shorthand("programs", "Names of programs.")
+    programs: Annotated[list[fields.Text], pydantic.AfterValidator(_somebody)] = Field(
+        description="Names of programs.", json_schema_extra={"items": {"type": "string"}, "minItems": 1}
+    )
+    sent: policy_fields.SentSignal | None = Field(
+        default=None, alias="as", description="The signal they are sent; by default the same."
+    )
+    _shorthand = pydantic.model_validator(mode="before")(section.from_list("programs"))
+
+
+class Manifest(section.Section):
     """What one container is: everything that runs in it, is written, is exposed or is required."""
 
     version: fields.Version = Field(description="The version of this format.")
@@ -214,6 +248,10 @@ class Manifest(_Section):
     artifacts: dict[fields.Label, Artifact] = Field(default={}, description="What the image must contain.")
     programs: dict[fields.Label, Program] = Field(default={}, description="What runs, by name.")
     probes: Probes = Field(default_factory=Probes, description="Where the probe server listens.")
+    stop: ContainerStop = Field(default_factory=ContainerStop, description="How the container is stopped.")
+    signals: dict[policy_fields.PassedSignal, SignalTarget] = Field(
+        default={}, description="The container's signals that PID 1 passes on."
+    )
     required: Annotated[list[Any], pydantic.AfterValidator(_nothing)] | None = Field(
         default=None,
         description="`required: []` says that no program is required on purpose.",

@@ -1,4 +1,4 @@
-"""What must not change and what is written are apart: immutable roots, writable roots and the run directory."""
+"""What must be apart: immutable roots, writable roots and the run directory; and the files that prove readiness."""
 
 from manifest import tree
 from manifest.diagnostics import Findings, quote
@@ -26,6 +26,17 @@ def check(subject: Subject, immutable: tuple[str, ...], run_directory: str, find
             place = tree.place_of(subject.root, ("boot", "immutable", index))
             message = f"{quote(path)} cannot be immutable: {_relation(path, run_directory, 'the run directory')}"
             findings.add("E059", place, message, "name what lies beside it")
+
+
+def check_evidence(subject: Subject, files: dict[str, str], findings: Findings) -> None:
+    """Add E071 where two programs prove their readiness by one file; ``files`` has each program's, resolved."""
+    owners: dict[str, str] = {}
+    for name, path in files.items():
+        owner = owners.setdefault(path, name)
+        if owner != name:
+            place = tree.place_of(subject.root, ("programs", name, "ready", "file"))
+            why = f"each would remove the other's proof before its own start, and {quote(owner)} has it already"
+            findings.add("E071", place, f"{quote(path)} proves two programs: {why}", "choose another file")
 
 
 def _overlapping(path: str, roots: tuple[str, ...]) -> str | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from contract import boot_record, decode, errors, files
 
-SCHEMA = "bootseal.plan/1"
+SCHEMA = "bootseal.plan/2"
 PLAN_FILE = "plan.json"
 CONFIG_FILE = "supervisord.conf"
 PREFIX = "/opt/bootseal"
@@ -67,12 +67,107 @@ class ArtifactPlan:
     required: bool
 
 
+RUNNING, NOTIFY, DESCRIPTOR, LOG, FILE, HTTP, TCP, UNIX, EXEC = (
+    "running", "notify", "fd", "log", "file", "http", "tcp", "unix", "exec",
+)  # fmt: skip
+EXIT, SUBSCRIPTION = "exit", "subscription"
+READY_KINDS = (RUNNING, NOTIFY, DESCRIPTOR, LOG, FILE, HTTP, TCP, UNIX, EXEC, EXIT, SUBSCRIPTION)
+"""How readiness is proven: ``exit`` is a one-shot that exited 0, ``subscription`` the probe server's word to PID 1."""
+CHECK_KINDS = (HTTP, TCP, UNIX, EXEC)
+"""The kinds that the probe server checks from outside; PID 1 sees the others itself."""
+
+READY, STARTED = "ready", "started"
+"""What a program may need of another: that it is ready (a one-shot: completed), or only that it was started."""
+END, DEGRADE, RESTART = "exit", "degrade", "restart"
+"""What follows when a program ends or is given up: the container ends, it is left as it is, it is started again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """The program ``name`` must be ``condition`` (READY or STARTED) first; ``bind``: stop and start with it."""
+
+    name: str
+    condition: str
+    bind: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckPlan:
+    """A check from outside; ``kind`` is one of CHECK_KINDS and says which fields count, the others are None or empty.
+
+    http: ``url``, over the unix socket ``path`` where that is given, with ``headers``; the status must lie in
+    ``status_low`` to ``status_high`` and the body match the regular expression ``body``. tcp: ``host`` and ``port``.
+    unix: the stream socket ``path``. exec: ``argv`` must exit 0.
+    """
+
+    kind: str
+    url: str | None
+    host: str | None
+    port: int | None
+    path: str | None
+    argv: tuple[str, ...]
+    headers: dict[str, str]
+    status_low: int
+    status_high: int
+    body: str | None
+    timeout_seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadyPlan:
+    """What proves that a program is ready; ``kind`` is one of READY_KINDS.
+
+    running: it lived for ``for_seconds``. notify: READY=1 (sd_notify(3)), and where ``watchdog_seconds`` is given
+    WATCHDOG=1 at least that often. fd: a newline on ``descriptor``. log: a line of its output matches ``pattern``. file:
+    ``path`` exists. The others: ``check`` passed. Not ready ``timeout_seconds`` after its start is a failed start.
+    """
+
+    kind: str
+    for_seconds: float
+    descriptor: int | None
+    pattern: str | None
+    path: str | None
+    check: CheckPlan | None
+    watchdog_seconds: float | None
+    timeout_seconds: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class LivePlan:
+    """A check of a program that was ready, every ``period_seconds``.
+
+    ``failures`` in a row end readiness, ``successes`` restore it. ``restart``: the program is killed when its readiness ended so, and its restart policy takes over.
+    """
+
+    check: CheckPlan
+    period_seconds: float
+    failures: int
+    successes: int
+    restart: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class RestartPlan:
+    """The pause before a program is started again: doubles from ``first_seconds`` to ``cap_seconds``.
+
+    It begins anew once the program lived for ``reset_seconds``. More than ``limit_times`` ends within
+    ``limit_window_seconds`` and it is given up (FATAL).
+    """
+
+    first_seconds: float
+    cap_seconds: float
+    reset_seconds: float
+    limit_times: int
+    limit_window_seconds: float
+
+
 @dataclasses.dataclass(frozen=True)
 class ProgramPlan:
     """One supervised program; ``role`` is "program", "probes", "stage-b" or "seal".
 
-    ``ready_for_seconds`` is how long a program without other evidence must live to be ready; a one-shot is
-    ready when it exited 0.
+    ``rank`` is the length of the longest chain of ``after`` before it: ranks are stopped from the highest to 0.
+    ``on_exit`` says what follows an end that nobody asked for, ``on_fatal`` what follows when it is given up: END,
+    DEGRADE or RESTART.
     """
 
     name: str
@@ -80,8 +175,13 @@ class ProgramPlan:
     argv: tuple[str, ...]
     required: bool
     oneshot: bool
-    after: tuple[str, ...]
-    ready_for_seconds: float
+    after: tuple[Need, ...]
+    rank: int
+    ready: ReadyPlan
+    live: LivePlan | None
+    on_exit: str
+    on_fatal: str
+    restart: RestartPlan
     environment: dict[str, str]
     directory: str | None
     stop_signal: str
@@ -89,6 +189,28 @@ class ProgramPlan:
     start_retries: int
     priority: int
     artifacts: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class StopPlan:
+    """How the container stops: ``drain_seconds`` unready and otherwise untouched, then rank after rank.
+
+    ``budget_seconds`` is the longest that may take, ``grace_seconds`` what whoever runs the container declared to allow,
+    or None.
+    """
+
+    drain_seconds: float
+    grace_seconds: float | None
+    budget_seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class SignalPlan:
+    """When PID 1 is sent ``signal``, each of ``programs`` is sent ``sent`` (names without SIG)."""
+
+    signal: str
+    programs: tuple[str, ...]
+    sent: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +247,8 @@ class Plan:
     programs: tuple[ProgramPlan, ...]
     empty_required_set: bool
     probes: ProbesPlan
+    stop: StopPlan
+    signals: tuple[SignalPlan, ...]
 
     @property
     def required_programs(self) -> tuple[ProgramPlan, ...]:
@@ -204,11 +328,29 @@ def _check_references(plan: Plan, where: str) -> None:
         problem = "it does not hold probes, stage-b and seal once each"
     elif any(not program.argv or not program.argv[0] for program in plan.programs):
         problem = "a program has no command"
-    elif any(name not in names for program in plan.programs for name in program.after):
+    elif any(need.name not in names for program in plan.programs for need in program.after):
         problem = "a program waits for one that does not exist"
+    elif any(need.condition not in {READY, STARTED} for program in plan.programs for need in program.after):
+        problem = "a program waits for something that is neither ready nor started"
+    elif any(not {program.on_exit, program.on_fatal} <= {END, DEGRADE, RESTART} for program in plan.programs):
+        problem = "on_exit or on_fatal of a program is neither exit, degrade nor restart"
+    elif not all(_is_proof(program.ready) for program in plan.programs):
+        problem = "the readiness of a program is not of a known kind, or lacks what its kind needs"
+    elif any(program.live is not None and program.live.check.kind not in CHECK_KINDS for program in plan.programs):
+        problem = "the check of a program is not of a known kind"
+    elif any(name not in names for signal in plan.signals for name in signal.programs):
+        problem = "a signal is passed on to a program that does not exist"
     elif plan.boot.on_failure not in {"exit", "hold"}:
         problem = "boot.on_failure is neither exit nor hold"
     elif not plan.required_programs and not plan.empty_required_set:
         problem = "no program is required, and the manifest does not say `required: []`"
     if problem:
         raise errors.InvalidRecord(where, problem, "build it again from the manifest")
+
+
+def _is_proof(ready: ReadyPlan) -> bool:
+    """Say whether ``ready`` holds what its kind needs."""
+    if ready.kind in CHECK_KINDS:
+        return ready.check is not None and ready.check.kind == ready.kind
+    needed = {DESCRIPTOR: ready.descriptor, LOG: ready.pattern, FILE: ready.path}
+    return ready.kind in READY_KINDS and ready.check is None and needed.get(ready.kind, ready.kind) is not None

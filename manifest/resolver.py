@@ -5,9 +5,13 @@ Every fault is a finding at the text it came from; the text itself is then used 
 
 import dataclasses
 
+from contract import rundir
 from manifest import expressions, fields, tree
 from manifest.diagnostics import Findings, quote
 from manifest.structure import Subject
+
+_SOCKET_BYTES = 107
+"""unix(7): sun_path without its NUL."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,15 +37,16 @@ class Resolver:
         except expressions.ExpressionError as error:
             is_consequence = error.code == "E041" and self.subject.was_cut("boot", "writable")
             if not is_consequence:
-                self.findings.add(error.code, tree.place_of(self.subject.root, path), error.message, error.remedy)
+                self.findings.add(error.code, self._place(path), error.message, error.remedy)
             return None
 
     def _refuse_literal(self, path: tree.Path, literal: str) -> None:
         root = expressions.literal_path(literal, self.scope.writable) if self.is_relocated else None
         if root is not None:
             message = f"the path {root} is written out, and it is elsewhere here: {self.scope.writable[root]}"
-            place = tree.place_of(self.subject.root, path)
-            self.findings.add("E043", place, message, f"write ${{writable:{root}}}, which is right everywhere")
+            self.findings.add(
+                "E043", self._place(path), message, f"write ${{writable:{root}}}, which is right everywhere"
+            )
 
     def path(self, path: tree.Path, text: str, *, may_be_literal: bool = True) -> str:
         """Return the path at ``path`` with its expressions replaced; it must be absolute and normal."""
@@ -51,13 +56,50 @@ class Resolver:
         if not may_be_literal:
             self._refuse_literal(path, expanded.literal)
         if fault := fields.path_fault(expanded.text):
-            place = tree.place_of(self.subject.root, path)
             is_relative = fault == "it is relative"
             remedy = (
                 f"write ${{here}}/{text.removeprefix('./')}" if is_relative else "write it from / without . or .. or //"
             )
-            self.findings.add("E029", place, f"{quote(expanded.text)} is not an absolute normal path: {fault}", remedy)
+            message = f"{quote(expanded.text)} is not an absolute normal path: {fault}"
+            self.findings.add("E029", self._place(path), message, remedy)
         return expanded.text
+
+    def socket(self, path: tree.Path, text: str) -> str:
+        """Return the path of a socket at ``path``; an AF_UNIX address must hold it."""
+        full = self.path(path, text, may_be_literal=False)
+        if len(full.encode("utf-8", "surrogateescape")) > _SOCKET_BYTES:
+            why = f"an AF_UNIX address holds {_SOCKET_BYTES} bytes"
+            message = f"no socket can be at {quote(full)}: {why}"
+            self.findings.add("E076", self._place(path), message, "choose a shorter path")
+        return full
+
+    def evidence(self, path: tree.Path, text: str) -> str:
+        """Return the path at ``path`` of a file that proves readiness: PID 1 removes it before each start."""
+        full = self.path(path, text, may_be_literal=False)
+        if self._expand_silently(text) is None or fields.path_fault(full):
+            return full
+        run = self.scope.run
+        roots = {*self.scope.writable, *self.scope.writable.values(), run}
+        ours = next((own for own in _own_paths(run) if full == own or full.startswith(f"{own}/")), None)
+        lies_in_one = any(full.startswith(f"{root}/") for root in roots)
+        remedy = "write ${run}/NAME, or ${writable:/path}/NAME beneath a path of boot.writable"
+        if ours is not None:
+            message = f"{quote(full)} cannot be removed before each start: {ours} is bootseal's own"
+            self.findings.add("E070", self._place(path), message, remedy)
+        elif not lies_in_one and not self.subject.was_cut("boot", "writable"):
+            why = "it lies beneath no path of boot.writable, nor in the run directory"
+            message = f"{quote(full)} cannot be removed before each start: {why}"
+            self.findings.add("E070", self._place(path), message, remedy)
+        return full
+
+    def _expand_silently(self, text: str) -> expressions.Expanded | None:
+        try:
+            return expressions.expand(text, self.scope)
+        except expressions.ExpressionError:
+            return None
+
+    def _place(self, path: tree.Path) -> tree.Place:
+        return tree.place_of(self.subject.root, tree.written(self.subject.root, path))
 
     def directory(self, path: tree.Path, text: str) -> str:
         """Return the working directory at ``path``, which supervisord must read from its configuration exactly."""
@@ -76,9 +118,14 @@ class Resolver:
 
     def _refuse(self, path: tree.Path, what: str, text: str, fault: str) -> None:
         message = f"supervisord's configuration cannot carry {what} {quote(text)}: {fault}"
-        self.findings.add(
-            "E064", tree.place_of(self.subject.root, path), message, "name a link or a copy in plain ASCII"
-        )
+        self.findings.add("E064", self._place(path), message, "name a link or a copy in plain ASCII")
+
+
+def _own_paths(run_directory: str) -> list[str]:
+    """Return the paths in ``run_directory`` that bootseal itself uses."""
+    run = rundir.RunDirectory(run_directory)
+    named = [getattr(run, name) for name, one in vars(rundir.RunDirectory).items() if isinstance(one, property)]
+    return [*named, f"{run.events}.1"]
 
 
 def _not_ascii(text: str) -> str | None:

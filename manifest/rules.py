@@ -172,6 +172,12 @@ _TABLE = (
         "`required: []` says that no program is required. Which are is said in the programs.",
     ),
     Rule(
+        "E039",
+        "not a URL that can be checked",
+        "A check runs inside the container: plain `http`, an IP address or `localhost` (which is 127.0.0.1), a port, a path and "
+        "a query. No name is looked up, no expression is replaced, and who is asking is said in `headers`.",
+    ),
+    Rule(
         "E040",
         "not an expression",
         "There are `${here}`, `${run}` and `${writable:/path}`. A lone `$` is itself; `$${` is a literal `${`.",
@@ -188,6 +194,31 @@ _TABLE = (
         "`bootseal up` moves writable roots below a directory of its own. `${writable:/path}` is right there "
         "and in the container.",
     ),
+    Rule("E044", "not a status", "A status of HTTP is 100 to 599; a range is two of them, `200-399`."),
+    Rule(
+        "E045",
+        "not a header",
+        "The name of a header is letters, digits and a few signs (RFC 9110, 5.6.2); its value is printable ASCII on one line.",
+    ),
+    Rule(
+        "E046",
+        "not an address to connect to",
+        "An address is `IP:PORT`, `[IPv6]:PORT`, or a port alone, which is one of 127.0.0.1.",
+    ),
+    Rule(
+        "E047",
+        "not a regular expression",
+        "The syntax is that of Python's `re`, at most 512 characters. `.` `(` `[` `+` and their like stand for "
+        "themselves behind a backslash.",
+    ),
+    Rule(
+        "E048",
+        "a regular expression that could take without end",
+        "PID 1 runs it on whatever the program prints. So it holds no repeat without a bound (`*`, `+`, `{2,}`) around "
+        "another repeat or a choice, at most four such repeats, few ways to match what is bounded, no back-reference "
+        "and no looking around.",
+    ),
+    Rule("E049", "a signal for nobody", "A signal that is passed on names the programs that get it."),
     Rule(
         "E050",
         "a reserved program name",
@@ -197,8 +228,8 @@ _TABLE = (
     Rule(
         "E052",
         "unknown program",
-        "`after` names programs of this manifest. bootseal's own cannot be waited for: they start first, and "
-        "the seal last.",
+        "`after` and `signals` name programs of this manifest. bootseal's own cannot be waited for: they start first, "
+        "and the seal last. Neither do they get signals.",
     ),
     Rule("E053", "a program after itself", "It would wait for itself for ever."),
     Rule("E054", "the same twice in a list", "The second adds nothing, and is more often a slip for another name."),
@@ -239,12 +270,76 @@ _TABLE = (
         "the configuration.",
     ),
     Rule(
+        "E065",
+        "two kinds of proof",
+        "A program is proven ready in one way, and checked in one way afterwards. Two would leave open whether one or both "
+        "must hold; a command (`exec`) can ask for both.",
+    ),
+    Rule(
+        "E066",
+        "a key of another kind of proof",
+        "`for` says how long a program has to run, so it belongs to `running`; `watchdog` is a part of `notify`. Beside "
+        "another kind it would do nothing.",
+    ),
+    Rule(
+        "E067",
+        "`live` without a check",
+        "What goes on being checked is a check from outside: `http`, `tcp`, `unix` or `exec`, in `live` or in `ready`.",
+    ),
+    Rule(
+        "E068",
+        "a one-shot that is to be restarted",
+        "A one-shot runs once. Whether its start is tried again says `start_retries`; when it has failed for good, the "
+        "container ends or goes on without it.",
+    ),
+    Rule(
+        "E069",
+        "`bind` and a one-shot",
+        "What is bound stops and starts with what it comes after. A one-shot ends by design, and must not run again.",
+    ),
+    Rule(
+        "E070",
+        "a file that cannot prove readiness",
+        "PID 1 removes the file before each start: one that is left from an earlier run proves nothing. So it lies where "
+        "programs may write, beneath a path of `boot.writable` or in the run directory, and is none of bootseal's own.",
+    ),
+    Rule(
+        "E071",
+        "one file for two programs",
+        "Each would remove the other's proof, and either could make both ready.",
+    ),
+    Rule("E072", "pauses that shrink", "`cap` is the longest pause between restarts and `backoff` the first."),
+    Rule(
+        "E073",
+        "a stop that takes longer than is allowed",
+        "`stop.grace` is what whoever runs the container waits before it kills it (terminationGracePeriodSeconds, "
+        "`docker stop -t`). A stop is the drain, then rank after rank the longest timeout and a second to die, then the "
+        "probe server; what does not fit would be killed in the middle.",
+    ),
+    Rule("E074", "`live` in a one-shot", "A one-shot that is ready has ended, and nothing is left to check."),
+    Rule("E075", "a signal for a one-shot", "It has ended when the signal comes."),
+    Rule(
+        "E076",
+        "a socket's path that is too long",
+        "An AF_UNIX address holds 107 bytes (unix(7)). `bootseal up` makes paths longer.",
+    ),
+    Rule(
         "W001",
         "a required program after an optional one",
-        "The required one starts only when the optional one is ready. So the container is not ready without "
+        "The required one starts only when the optional one is ready, or is stopped with it. So the container is not ready without "
         "it, whatever the manifest says.",
     ),
     Rule("W002", "an artifact that no program uses", "It is verified at boot, and nothing says what for."),
+    Rule(
+        "W003",
+        "`live` restarts what is not started again",
+        "`live.restart` kills the program; what follows an end is decided by `on_exit`, and here that is not a restart.",
+    ),
+    Rule(
+        "W004",
+        "a start that may outlast the boot",
+        "The boot fails when a required program is not ready within boot.seal_timeout, however long it was given.",
+    ),
 )
 
 RULES: dict[str, Rule] = {rule.code: rule for rule in _TABLE}

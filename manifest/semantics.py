@@ -1,18 +1,16 @@
-"""The rules that look at several values at once: names, order, roots, what is required.
+"""The rules that look at several values at once: names, roots, what is required.
 
-Pure functions over a sound manifest; each says where it looks and which code of ``manifest.rules`` it gives.
+Order is judged in ``order``; readiness, failure and signals in ``policy``. Pure functions over a sound manifest; each says where it looks and which code of ``manifest.rules`` it gives.
 """
 
 import ipaddress
 from collections.abc import Iterable, Iterator
 
-from manifest import diagnostics, graph, plan, tree
+from manifest import diagnostics, order, policy, tree
 from manifest.diagnostics import Findings, quote
 from manifest.structure import Subject
 
 PROGRAM_LIMIT = 1000
-RESERVED_PROGRAMS = (plan.PROBES, plan.STAGE_B, plan.SEAL)
-_CYCLE_SHOWN = 8
 
 
 def check(subject: Subject, findings: Findings) -> None:
@@ -27,7 +25,6 @@ def _check_lists(subject: Subject, findings: Findings) -> None:
     _refuse_twice(subject, ("boot", "immutable"), manifest.boot.immutable, findings)
     _refuse_twice(subject, ("boot", "environment"), manifest.boot.environment, findings)
     for name, program in manifest.programs.items():
-        _refuse_twice(subject, ("programs", name, "after"), program.after, findings)
         _refuse_twice(subject, ("programs", name, "artifacts"), program.artifacts, findings)
 
 
@@ -49,7 +46,7 @@ def _check_program_names(subject: Subject, findings: Findings) -> None:
     """E050, E051: the names of bootseal's own programs are taken, and supervisord serves so many."""
     programs = subject.model.programs
     for name in programs:
-        if name in RESERVED_PROGRAMS:
+        if name in order.RESERVED_PROGRAMS:
             message = f"{quote(name)} is reserved: bootseal itself brings a program of this name"
             findings.add(
                 "E050", tree.key_place(subject.root, ("programs", name)), message, f"rename it, e.g. my-{name}"
@@ -57,63 +54,6 @@ def _check_program_names(subject: Subject, findings: Findings) -> None:
     if len(programs) > PROGRAM_LIMIT:
         message = f"{len(programs)} programs: at most {PROGRAM_LIMIT} are allowed"
         findings.add("E051", tree.key_place(subject.root, ("programs",)), message, "split the container")
-
-
-def _check_order(subject: Subject, findings: Findings) -> None:
-    """E052, E053, E055, W001: `after` names other programs, without a circle."""
-    programs = subject.model.programs
-    known = subject.names("programs")
-    order: dict[str, list[str]] = {}
-    for name, program in programs.items():
-        order[name] = []
-        for index, earlier in enumerate(program.after):
-            place = tree.place_of(subject.root, ("programs", name, "after", index))
-            if earlier == name:
-                findings.add("E053", place, f"{quote(name)} comes after itself", "remove it")
-            elif earlier in programs:
-                order[name].append(earlier)
-                _warn_of_optional(subject, name, earlier, place, findings)
-            elif earlier in RESERVED_PROGRAMS:
-                message = f"{quote(earlier)} is a program of bootseal itself: it cannot be waited for"
-                findings.add(
-                    "E052", place, message, "remove it; it starts first" if earlier != plan.SEAL else "remove it"
-                )
-            elif earlier not in known:
-                nearest = findings.nearest(earlier, known)
-                remedy = f"write `{nearest}`" if nearest else "name a program of this manifest"
-                findings.add(
-                    "E052", place, f"unknown program {quote(earlier)}: nothing under `programs` has this name", remedy
-                )
-    for cycle in graph.cycles(order):
-        index = programs[cycle[0]].after.index(cycle[1])
-        place = tree.place_of(subject.root, ("programs", cycle[0], "after", index))
-        findings.add(
-            "E055", place, f"programs wait for each other: {_show_cycle(cycle)}", "remove one `after` of the circle"
-        )
-
-
-def _warn_of_optional(subject: Subject, name: str, earlier: str, place: tree.Place, findings: Findings) -> None:
-    programs = subject.model.programs
-    if not programs[name].required or programs[earlier].required:
-        return
-    if not subject.was_cut("programs", name, "required") and not subject.was_cut("programs", earlier, "required"):
-        message = f"{quote(name)} is required and comes after {quote(earlier)}, which is not: so it is in effect"
-        findings.add("W001", place, message, f"make {earlier} required, or do not wait for it")
-
-
-def _show_cycle(cycle: list[str]) -> str:
-    if len(cycle) <= _CYCLE_SHOWN + 1:
-        return " -> ".join(cycle)
-    return f"{' -> '.join(cycle[:_CYCLE_SHOWN])} -> … -> {cycle[-1]} ({len(cycle) - 1} programs)"
-
-
-def _check_readiness(subject: Subject, findings: Findings) -> None:
-    """E056: a one-shot is ready when it has exited 0."""
-    for name, program in subject.model.programs.items():
-        if program.oneshot and program.ready is not None:
-            place = tree.key_place(subject.root, ("programs", name, "ready"))
-            message = f"`ready` in the one-shot {quote(name)}: a one-shot is ready when it has exited 0"
-            findings.add("E056", place, message, "remove `ready`, or `oneshot: true`")
 
 
 def _check_artifacts(subject: Subject, findings: Findings) -> None:
@@ -198,8 +138,8 @@ def is_within(path: str, root: str) -> bool:
 _RULES = (
     _check_lists,
     _check_program_names,
-    _check_order,
-    _check_readiness,
+    order.check,
+    policy.check,
     _check_artifacts,
     _check_required,
     _check_listeners,

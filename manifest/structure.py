@@ -105,12 +105,10 @@ def _locate(fault: Any, root: tree.Node) -> tuple[tree.Path, bool]:
     """Return the path of ``fault`` and whether it concerns the key there; a shorthand has no node of its own."""
     path: tree.Path = tuple(fault["loc"])
     if path and path[-1] == "[key]":
-        return path[:-1], True
+        return tree.written(root, path[:-1]), True
     if fault["type"] == "missing":
-        return path, False
-    while path and tree.find(root, path) is None:
-        path = path[:-1]
-    return path, False
+        return (*tree.written(root, path[:-1]), path[-1]), False
+    return tree.written(root, path), False
 
 
 def _report(fault: Any, path: tree.Path, root: tree.Node, findings: Findings, is_key: bool) -> None:
@@ -182,6 +180,8 @@ def known_keys(path: tree.Path) -> list[str]:
     section: Any = model.Manifest
     for step in path:
         section = _below(section, step)
+    while not hasattr(section, "model_fields"):
+        section = typing.get_args(section)[-1]
     return [field.alias or name for name, field in section.model_fields.items()]
 
 

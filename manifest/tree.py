@@ -102,6 +102,18 @@ def place_of(root: Node, path: Path) -> Place:
     return place
 
 
+def written(root: Node, path: Path) -> Path:
+    """Return ``path`` without the steps that a shorthand left out: what stands at it is where its full form would be."""
+    node: Node | None = root
+    kept: list[str | int] = []
+    for step in path:
+        below = _child(node, step)
+        if below is not None:
+            kept.append(step)
+            node = below
+    return tuple(kept)
+
+
 def key_place(root: Node, path: Path) -> Place:
     """Return the place of the key that ``path`` ends in, or of the value where it ends in a list index."""
     above = find(root, path[:-1]) if path else None

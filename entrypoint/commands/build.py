@@ -7,7 +7,7 @@ import click
 from contract import directories, errors, exit_codes, rundir
 from entrypoint import building
 from manifest import compile as compiling
-from manifest import plan
+from manifest import drawing, plan
 
 
 def _normal_path(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -57,6 +57,7 @@ def build(file: str, output: str, run_dir: str, prefix: str, *, only_check: bool
     built = building.finish(result.plan)
     if not only_check:
         building.write(built, output)
+        click.echo(drawing.stop_line(built.plan))
         return
     difference = building.drift(built, output)
     if difference:

@@ -14,8 +14,8 @@ from manifest import plan
 from tests.unit import boots
 
 GOOD = boots.make_plan(
-    boots.program("migrate", oneshot=True, after=(plan.STAGE_B,), environment={"K": "v"}),
-    boots.program("api", after=("migrate",), directory="/srv"),
+    boots.program("migrate", oneshot=True, after=boots.needs(plan.STAGE_B), environment={"K": "v"}),
+    boots.program("api", after=boots.needs("migrate"), directory="/srv"),
     boot=boots.boot_plan(writable=(plan.WritableRoot("/workspace", 0o750, "/opt/skel", True),)),
     artifacts=(plan.ArtifactPlan("api", "/opt/api", True),),
 )
@@ -68,13 +68,13 @@ def changed(**changes) -> plan.Plan:
         (changed(programs=(*GOOD.programs, boots.program("other", argv=()))), "has no command"),
         (changed(programs=(*GOOD.programs, boots.program("other", argv=("",)))), "has no command"),
         (
-            changed(programs=(*GOOD.programs, boots.program("other", after=("ghost",)))),
+            changed(programs=(*GOOD.programs, boots.program("other", after=boots.needs("ghost")))),
             "waits for one that does not exist",
         ),
         (changed(boot=boots.boot_plan(on_failure="ignore")), "neither exit nor hold"),
         (changed(programs=boots.own_programs()), "no program is required"),
         (boots.make_plan(boots.program("api", required=False)), "no program is required"),
-        (changed(schema="bootseal.plan/2"), "schema"),
+        (changed(schema="bootseal.plan/1"), "schema"),
     ],
 )
 def test_a_plan_whose_parts_do_not_fit_is_refused(bad, why):

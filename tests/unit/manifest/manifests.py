@@ -27,14 +27,24 @@ programs:
   api:
     command: [python3, "${here}/api.py", --port, 9090]
     required: true
-    after: [migrate]
-    ready: {running: true, for: 2s}
+    after: [{migrate: {is: ready}}]
+    ready: {running: true, for: 2s, timeout: 30s}
+    on_exit: restart
+    on_fatal: exit
+    restart: {backoff: 100ms, cap: 10s, reset: 2m, limit: 5, within: 30s}
     environment: {PORT: 9090, DATA: "${writable:/workspace}/data"}
     directory: /opt/app
     stop: {signal: INT, timeout: 20s}
     start_retries: 5
     artifacts: [api, tool]
-  helper: {command: [helper], required: false, after: [api]}
+  helper:
+    command: [helper]
+    required: false
+    after: {api: {is: started, bind: true}, migrate: ready}
+    ready: {http: {url: "http://localhost:9090/x?y", status: 200-399, headers: {Host: a}, body: "o+k", socket: "${run}/h.sock", timeout: 2s}}
+    live: {exec: {command: [ping, "${here}/x"], timeout: 3s}, period: 5s, timeout: 4s, failures: 2, successes: 2, restart: true}
+stop: {drain: 5s, grace: 60s}
+signals: {USR1: [helper], HUP: {programs: [api, helper], as: WINCH}}
 probes: {listen: "127.0.0.1:8080", metrics: "[::1]:9091"}
 """
 

@@ -55,12 +55,16 @@ KEYS = [
     "version", "name", "boot", "immutable", "strict", "writable", "path", "mode", "from", "mount", "seal_timeout", "on_failure",
     "environment", "identity", "id", "env", "default", "store", "artifacts", "required", "programs", "api", "db", "command", "oneshot",
     "after", "ready", "running", "for", "directory", "stop", "signal", "timeout", "start_retries", "probes", "listen", "metrics",
-    "bootstrap", "x", "", "A B", "é", "no", "1",
+    "http", "tcp", "unix", "exec", "file", "log", "notify", "fd", "watchdog", "url", "status", "headers", "body", "socket", "address",
+    "live", "period", "failures", "successes", "restart", "on_exit", "on_fatal", "backoff", "cap", "reset", "limit", "within", "is",
+    "bind", "drain", "grace", "signals", "HUP", "USR1", "as", "(list)", "bootstrap", "x", "", "A B", "é", "no", "1",
 ]  # fmt: skip
 VALUES = [
     1, 0, -1, 2, 1.5, True, False, None, "", "api", "db", "/opt", "/opt/x", "/", "relative", "10s", "1h", "0s", "9999h", "hold", "0755",
     "${here}/x", "${run}", "${writable:/opt}", "${writable:/srv/x}", "${x", "$${here}", "127.0.0.1:80", "[::1]:1", ":0", "TERM", "hostname",
     "\0", "a\nb", "% ;#", "é", "x" * 300, "yes", 10**30, float("inf"), "/srv", "/srv/x",
+    "started", "ready", "exit", "degrade", "restart", "http://127.0.0.1:80/x", "http://[::1]/", "http://[", "http://a:b/", "200-399", 204,
+    "(a+)+", "a|b", "\\d+ ready", "(" * 99, "${run}/x", "${run}/bootstrap.done", "WINCH", 5432, 3, "250ms",
 ]  # fmt: skip
 scalars = strategies.sampled_from(VALUES)
 trees = strategies.recursive(

@@ -83,6 +83,41 @@ def test_build_writes_a_plan_that_boot_reads_and_that_names_its_configuration(
     assert {os.stat(out / name).st_mode & 0o7777 for name in os.listdir(out)} == {0o644}
 
 
+def test_build_says_how_long_a_stop_may_take(
+    sound: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["build", sound, "-o", str(tmp_path / "out")]) == exit_codes.OK
+    parts = "drain 5s, rank 2 11s (helper), rank 1 21s (api), rank 0 11s (migrate), probes 6s"
+    assert capsys.readouterr() == (f"stops within 54s: {parts}\n", "")
+
+
+def test_build_refuses_a_stop_that_does_not_fit_the_grace(
+    sound: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for grace, code in (("54s", exit_codes.OK), ("53999ms", exit_codes.USAGE_ERROR)):
+        pathlib.Path(sound).write_text(manifests.SOUND.replace("grace: 60s", f"grace: {grace}"))
+        assert cli.main(["build", sound, "-o", str(tmp_path / grace)]) == code
+    assert "error[E073]" in capsys.readouterr().err
+    assert not (tmp_path / "53999ms").exists()
+
+
+def test_graph_draws_a_sound_manifest_and_refuses_another(
+    sound: str, broken: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["graph", sound]) == exit_codes.OK
+    out, err = capsys.readouterr()
+    assert out.startswith("rank 0\n  migrate  one-shot, ready by exit 0\n")
+    assert err == ""
+    assert cli.main(["graph", sound, "--format", "mermaid"]) == exit_codes.OK
+    assert capsys.readouterr().out.startswith("flowchart LR\n")
+    assert cli.main(["graph", sound, "--format", "json"]) == exit_codes.OK
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)["programs"]] == ["migrate", "api", "helper"]
+    assert cli.main(["graph", broken]) == exit_codes.USAGE_ERROR
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "error[E020]" in err
+
+
 def test_the_same_input_builds_the_same_bytes(sound: str, tmp_path: pathlib.Path) -> None:
     for name in ("one", "two"):
         environment = {
@@ -119,6 +154,7 @@ def test_build_check_is_silent_when_nothing_drifted(
     sound: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.main(["build", sound, "-o", str(tmp_path / "out")])
+    capsys.readouterr()
     assert build_and_check(sound, tmp_path / "out") == exit_codes.OK
     assert capsys.readouterr() == ("", "")
 

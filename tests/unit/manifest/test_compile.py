@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 
 import pytest
 
@@ -10,6 +11,7 @@ from manifest import compile as compiling
 from manifest import expressions, plan
 from tests.unit.manifest import manifests
 
+RUNNING = plan.ReadyPlan(plan.RUNNING, 1.0, None, None, None, None, None, None)
 UP = compiling.Relocation("/tmp/up/root", loopback_only=True, strict=False, listen=None)
 
 
@@ -46,8 +48,13 @@ def test_everything_a_manifest_says_is_in_the_plan(tmp_path: pathlib.Path) -> No
         argv=("python3", f"{tmp_path}/api.py", "--port", "9090"),
         required=True,
         oneshot=False,
-        after=("migrate",),
-        ready_for_seconds=2.0,
+        after=(plan.Need("migrate", plan.READY, bind=False),),
+        rank=1,
+        ready=dataclasses.replace(RUNNING, for_seconds=2.0, timeout_seconds=30.0),
+        live=None,
+        on_exit=plan.RESTART,
+        on_fatal=plan.END,
+        restart=plan.RestartPlan(0.1, 10.0, 120.0, 5, 30.0),
         environment={"PORT": "9090", "DATA": "/workspace/data"},
         directory="/opt/app",
         stop_signal="INT",
@@ -55,6 +62,30 @@ def test_everything_a_manifest_says_is_in_the_plan(tmp_path: pathlib.Path) -> No
         start_retries=5,
         priority=11,
         artifacts=("api", "tool"),
+    )
+    helper = made.program("helper")
+    assert helper is not None
+    assert helper.after == (plan.Need("api", plan.STARTED, bind=True), plan.Need("migrate", plan.READY, bind=False))
+    assert (helper.rank, helper.on_fatal) == (2, plan.DEGRADE)
+    assert helper.ready.check == plan.CheckPlan(
+        plan.HTTP,
+        "http://127.0.0.1:9090/x?y",
+        None,
+        None,
+        "/run/bootseal/h.sock",
+        (),
+        {"Host": "a"},
+        200,
+        399,
+        "o+k",
+        2.0,
+    )
+    check = plan.CheckPlan(plan.EXEC, None, None, None, None, ("ping", f"{tmp_path}/x"), {}, 0, 0, None, 4.0)
+    assert helper.live == plan.LivePlan(check, 5.0, 2, 2, restart=True)
+    assert made.stop == plan.StopPlan(5.0, 60.0, 5 + 11 + 21 + 11 + 6)
+    assert made.signals == (
+        plan.SignalPlan("USR1", ("helper",), "USR1"),
+        plan.SignalPlan("HUP", ("api", "helper"), "WINCH"),
     )
     assert made.probes == plan.ProbesPlan("127.0.0.1", 8080, "::1", 9091)
     assert made.empty_required_set is False
@@ -74,7 +105,12 @@ def test_what_is_left_out_has_its_documented_default(tmp_path: pathlib.Path) -> 
         required=True,
         oneshot=False,
         after=(),
-        ready_for_seconds=1.0,
+        rank=0,
+        ready=RUNNING,
+        live=None,
+        on_exit=plan.RESTART,
+        on_fatal=plan.END,
+        restart=plan.RestartPlan(0.2, 30.0, 60.0, 5, 60.0),
         environment={},
         directory=None,
         stop_signal="TERM",
@@ -103,6 +139,12 @@ def test_our_own_programs_stand_around_the_manifests_in_isolated_mode(tmp_path: 
     assert made.programs[1].argv == (*python, "entrypoint", "stage-b", "--run-dir", "/run/x")
     assert made.programs[-1].argv == (*python, "seal", "--run-dir", "/run/x")
     assert (made.programs[0].stop_signal, made.programs[0].stop_timeout_seconds) == ("TERM", 5.0)
+    policies = [(p.ready.kind, p.rank, p.on_exit, p.on_fatal, p.live) for p in made.programs if p.role != "program"]
+    assert policies == [
+        (plan.SUBSCRIPTION, 0, plan.RESTART, plan.DEGRADE, None),
+        (plan.EXIT, 0, plan.DEGRADE, plan.DEGRADE, None),
+        (plan.EXIT, 0, plan.RESTART, plan.DEGRADE, None),
+    ]
 
 
 def test_programs_stand_by_their_longest_chain_and_then_as_written(tmp_path: pathlib.Path) -> None:
@@ -122,7 +164,10 @@ def test_a_long_chain_keeps_its_order_below_the_seal(tmp_path: pathlib.Path) -> 
 
 def test_a_one_shot_is_not_ready_by_living(tmp_path: pathlib.Path) -> None:
     made = compiled(tmp_path, "version: 1\nname: x\nprograms: {a: {command: [a], oneshot: true}}\n")
-    assert (made.programs[2].oneshot, made.programs[2].ready_for_seconds) == (True, 0.0)
+    [migrate] = made.required_programs
+    assert migrate.oneshot
+    assert migrate.ready == dataclasses.replace(RUNNING, kind=plan.EXIT, for_seconds=0.0)
+    assert (migrate.live, migrate.on_exit, migrate.on_fatal) == (None, plan.DEGRADE, plan.END)
 
 
 def test_an_empty_required_set_can_be_meant(tmp_path: pathlib.Path) -> None:
@@ -253,3 +298,146 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: pathlib.Path) -> None:
     assert dataclasses.replace(other, manifest_sha256="") == dataclasses.replace(
         plan.parse(first, "plan"), manifest_sha256=""
     )
+
+
+def program(folder: pathlib.Path, keys: str, head: str = "") -> plan.ProgramPlan:
+    made = compiled(folder, f"version: 1\nname: x\n{head}programs:\n  a:\n    command: [a]\n{keys}")
+    return made.programs[2]
+
+
+PROOFS = {
+    "{}": RUNNING,
+    "{for: 0s}": dataclasses.replace(RUNNING, for_seconds=0.0),
+    "{timeout: 3s}": dataclasses.replace(RUNNING, timeout_seconds=3.0),
+    "{notify: true}": plan.ReadyPlan(plan.NOTIFY, 0.0, None, None, None, None, None, None),
+    "{notify: true, watchdog: 10s}": plan.ReadyPlan(plan.NOTIFY, 0.0, None, None, None, None, 10.0, None),
+    "{fd: 3, timeout: 1m}": plan.ReadyPlan(plan.DESCRIPTOR, 0.0, 3, None, None, None, None, 60.0),
+    "{log: a.*b}": plan.ReadyPlan(plan.LOG, 0.0, None, "a.*b", None, None, None, None),
+    "{file: '${run}/x'}": plan.ReadyPlan(plan.FILE, 0.0, None, None, "/run/bootseal/x", None, None, None),
+}
+
+
+@pytest.mark.parametrize(("written", "proof"), PROOFS.items(), ids=PROOFS)
+def test_a_proof_that_pid_1_sees_is_not_checked_from_outside(
+    written: str, proof: plan.ReadyPlan, tmp_path: pathlib.Path
+) -> None:
+    made = program(tmp_path, f"    ready: {written}\n")
+    assert (made.ready, made.live) == (proof, None)
+
+
+def made_check(kind: str, **changes: object) -> plan.CheckPlan:
+    return dataclasses.replace(plan.CheckPlan(kind, None, None, None, None, (), {}, 0, 0, None, 1.0), **changes)  # type: ignore[arg-type]
+
+
+CHECKS = {
+    "{tcp: 5432}": made_check(plan.TCP, host="127.0.0.1", port=5432),
+    "{tcp: 'localhost:80'}": made_check(plan.TCP, host="127.0.0.1", port=80),
+    "{tcp: {address: '[::1]:80', timeout: 250ms}}": made_check(plan.TCP, host="::1", port=80, timeout_seconds=0.25),
+    "{unix: '${writable:/srv}/s'}": made_check(plan.UNIX, path="/srv/s"),
+    "{unix: {path: /srv/s, timeout: 2s}}": made_check(plan.UNIX, path="/srv/s", timeout_seconds=2.0),
+    "{exec: [a, '${run}/x']}": made_check(plan.EXEC, argv=("a", "/run/bootseal/x"), timeout_seconds=5.0),
+    "{http: {url: 'http://[::1]/?q', status: 204}}": made_check(
+        plan.HTTP, url="http://[::1]/?q", status_low=204, status_high=204
+    ),
+}
+
+
+@pytest.mark.parametrize(("written", "check"), CHECKS.items(), ids=CHECKS)
+def test_a_check_from_outside_goes_on_by_default(written: str, check: plan.CheckPlan, tmp_path: pathlib.Path) -> None:
+    made = program(tmp_path, f"    ready: {written}\n", "boot: {writable: [/srv]}\n")
+    assert made.ready == plan.ReadyPlan(check.kind, 0.0, None, None, None, check, None, None)
+    assert made.live == plan.LivePlan(check, 10.0, 3, 1, restart=False)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("http://localhost", "http://127.0.0.1/"),
+        ("http://localhost:9090/livez", "http://127.0.0.1:9090/livez"),
+        ("HTTP://127.0.0.1:80/a?b=c&d", "http://127.0.0.1:80/a?b=c&d"),
+        ("http://10.0.0.7?x", "http://10.0.0.7/?x"),
+        ("http://[::1]:80/%20", "http://[::1]:80/%20"),
+    ],
+)
+def test_a_url_names_an_address(written: str, meant: str, tmp_path: pathlib.Path) -> None:
+    check = program(tmp_path, f"    ready: {{http: '{written}'}}\n").ready.check
+    assert check is not None
+    assert check.url == meant
+
+
+def test_live_takes_the_check_of_ready_with_what_it_says_itself(tmp_path: pathlib.Path) -> None:
+    made = program(
+        tmp_path, "    ready: {tcp: 1}\n    live: {period: 2s, timeout: 300ms, failures: 5, restart: true}\n"
+    )
+    check = made_check(plan.TCP, host="127.0.0.1", port=1)
+    assert made.ready.check == check
+    assert made.live == plan.LivePlan(dataclasses.replace(check, timeout_seconds=0.3), 2.0, 5, 1, restart=True)
+
+
+def test_live_may_check_something_else_or_nothing(tmp_path: pathlib.Path) -> None:
+    made = program(tmp_path, "    ready: {notify: true}\n    live: {tcp: 2}\n")
+    assert made.live == plan.LivePlan(made_check(plan.TCP, host="127.0.0.1", port=2), 10.0, 3, 1, restart=False)
+    assert program(tmp_path, "    ready: {tcp: 1}\n    live: false\n").live is None
+    assert program(tmp_path, "    oneshot: true\n    live: false\n").live is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "outcomes"),
+    [
+        ("", (plan.RESTART, plan.END)),
+        ("    required: false\n", (plan.RESTART, plan.DEGRADE)),
+        ("    oneshot: true\n", (plan.DEGRADE, plan.END)),
+        ("    oneshot: true\n    required: false\n", (plan.DEGRADE, plan.DEGRADE)),
+        ("    oneshot: true\n    on_exit: exit\n    on_fatal: degrade\n", (plan.END, plan.DEGRADE)),
+        ("    on_exit: degrade\n    on_fatal: restart\n", (plan.DEGRADE, plan.RESTART)),
+    ],
+)
+def test_what_follows_an_end_has_a_default_by_kind(
+    keys: str, outcomes: tuple[str, str], tmp_path: pathlib.Path
+) -> None:
+    made = program(tmp_path, keys, "required: []\n" if "required: false" in keys else "")
+    assert (made.on_exit, made.on_fatal) == outcomes
+
+
+AFTER = {
+    "[b, c]": [("b", "ready", False), ("c", "ready", False)],
+    "{b: started, c: {}}": [("b", "started", False), ("c", "ready", False)],
+    "[c, {b: {bind: true}}]": [("c", "ready", False), ("b", "ready", True)],
+    "[{b: started, c: {is: ready}}]": [("b", "started", False), ("c", "ready", False)],
+}
+
+
+@pytest.mark.parametrize(("written", "needs"), AFTER.items(), ids=AFTER)
+def test_what_comes_before_is_a_list_or_a_mapping(
+    written: str, needs: list[tuple[str, str, bool]], tmp_path: pathlib.Path
+) -> None:
+    text = f"version: 1\nname: x\nprograms:\n  b: {{command: [b]}}\n  c: {{command: [c]}}\n  a: {{command: [a], after: {written}}}\n"
+    made = compiled(tmp_path, text).program("a")
+    assert made is not None
+    assert [(need.name, need.condition, need.bind) for need in made.after] == needs
+    assert made.rank == 1
+
+
+def test_a_relocated_boot_moves_what_proves_readiness(tmp_path: pathlib.Path) -> None:
+    options = compiling.BuildOptions("/p", "/tmp/up/run", UP)
+    head = "version: 1\nname: x\nboot: {writable: [/srv]}\nprograms:\n  a:\n    command: [a]\n    ready: "
+    moved = {
+        "{unix: '${writable:/srv}/s'}": "/tmp/up/root/srv/s",
+        "{file: '${writable:/srv}/f'}": "/tmp/up/root/srv/f",
+        "{file: '${run}/f'}": "/tmp/up/run/f",
+    }
+    for written, path in moved.items():
+        ready = compiled(tmp_path, f"{head}{written}\n", options).programs[2].ready
+        assert (ready.path or ready.check.path) == path  # type: ignore[union-attr]
+
+
+DOCUMENT = pathlib.Path(__file__).parents[3] / "docs" / "manifest.md"
+EXAMPLES = re.findall(r"^(?:after|ready|live|restart|stop|signals): .*$", DOCUMENT.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_of_the_documentation_compiles(example: str, tmp_path: pathlib.Path) -> None:
+    text = "version: 1\nname: x\nboot: {writable: [/run/x]}\nprograms:\n  migrate: {command: [m], oneshot: true}\n"
+    text += "  redis: {command: [r]}\n  nginx: {command: [n]}\n  api:\n    command: [a]\n"
+    more = "    ready: {tcp: 1}\n" if example.startswith("live") else ""
+    compiled(tmp_path, text + more + (example if example.startswith(("stop", "signals")) else f"    {example}") + "\n")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from manifest import compile as compiling
-from manifest import model, schema, structure
+from manifest import model, readiness, schema, structure
 from tests.unit.manifest import manifests
 
 EXAMPLES = sorted((pathlib.Path(__file__).parents[3] / "examples").glob("*/bootseal.yaml"))
@@ -50,6 +50,17 @@ SHORT = {
     "an expression as a path": 'artifacts: {t: "${here}/t"}',
     "an identity": "identity: {id: node-1}",
     "a mode as a number": "boot: {writable: [{path: /x, mode: 755}]}",
+    "a mapping of what comes before": "programs: {a: {command: [a], after: {b: started, c: {is: ready, bind: true}}}}",
+    "a mixed list of what comes before": "programs: {a: {command: [a], after: [b, {c: started}]}}",
+    "a URL": "programs: {a: {command: [a], ready: {http: 'http://127.0.0.1/'}}}",
+    "a port": "programs: {a: {command: [a], ready: {tcp: 5432, timeout: 3s}}}",
+    "an address": "programs: {a: {command: [a], ready: {tcp: '[::1]:5432'}}}",
+    "a socket": "programs: {a: {command: [a], ready: {unix: '${run}/a.sock'}}}",
+    "a command as a check": "programs: {a: {command: [a], ready: {exec: [a, 1]}}}",
+    "a status as a number": "programs: {a: {command: [a], ready: {http: {url: 'http://[::1]/', status: 204}}}}",
+    "no live check": "programs: {a: {command: [a], live: false}}",
+    "the other proofs": "programs: {a: {command: [a], ready: {notify: true, watchdog: 10s}}, b: {command: [b], ready: {fd: 3}}}",
+    "programs of a signal": "signals: {USR2: [a], HUP: {programs: [a], as: KILL}}",
     "a number as an argument": "programs: {a: {command: [a, 1, 1.5, true]}}",
 }
 
@@ -76,6 +87,17 @@ WRONG = {
     "null as a program's directory": "programs: {a: {command: [a], directory: null}}",
     "too many retries": "programs: {a: {command: [a], start_retries: 1001}}",
     "a required list": "required: [a]",
+    "a condition that is none": "programs: {a: {command: [a]}, b: {command: [b], after: {a: up}}}",
+    "https": "programs: {a: {command: [a], ready: {http: 'https://127.0.0.1/'}}}",
+    "a standard stream": "programs: {a: {command: [a], ready: {fd: 2}}}",
+    "no port": "programs: {a: {command: [a], ready: {tcp: 127.0.0.1}}}",
+    "a status out of range": "programs: {a: {command: [a], ready: {http: {url: 'http://127.0.0.1/', status: 700}}}}",
+    "a check as true": "programs: {a: {command: [a], live: true}}",
+    "an empty expression": "programs: {a: {command: [a], ready: {log: ''}}}",
+    "an outcome that is none": "programs: {a: {command: [a], on_exit: stop}}",
+    "no limit": "programs: {a: {command: [a], restart: {limit: 0}}}",
+    "a signal that is not passed on": "signals: {TERM: [a]}",
+    "a signal for nobody": "signals: {USR1: []}",
     "not running": "programs: {a: {command: [a], ready: {running: false}}}",
 }
 
@@ -132,7 +154,9 @@ def test_the_documentation_names_every_key() -> None:
         ("artifacts", "x"),
         ("probes",),
     ]
-    sections += [("programs", "x"), ("programs", "x", "ready"), ("programs", "x", "stop")]
+    below = [(), ("stop",), ("restart",), ("after", 0, "y"), ("ready",), ("live",)]
+    below += [("ready", kind) for kind in readiness.CHECKS]
+    sections += [("programs", "x", *path) for path in below] + [("stop",), ("signals", "HUP")]
     keys = {key for section in sections for key in structure.known_keys(section)}
     assert [key for key in sorted(keys) if f"`{key}`" not in document] == []
     assert set(model.Manifest.model_fields) <= keys

@@ -1,0 +1,64 @@
+"""A plan whose parts do not fit is refused when it is read, whoever wrote it; and what reads it needs no third party."""
+
+import dataclasses
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from contract import errors
+from manifest import plan
+from tests.unit import boots
+
+CHECK = boots.check(plan.TCP, host="127.0.0.1", port=1)
+
+
+def holding(**changes: Any) -> plan.Plan:
+    return boots.make_plan(boots.program("api", **changes))
+
+
+REFUSED = {
+    "an unknown condition": (holding(after=boots.needs("probes", condition="up")), "neither ready nor started"),
+    "an unknown on_exit": (holding(on_exit="stop"), "neither exit, degrade nor restart"),
+    "an unknown on_fatal": (holding(on_fatal=""), "neither exit, degrade nor restart"),
+    "an unknown proof": (holding(ready=boots.ready("magic")), "not of a known kind"),
+    "a check without its details": (holding(ready=boots.ready(plan.TCP)), "lacks what its kind needs"),
+    "a check of another kind": (holding(ready=boots.ready(plan.HTTP, check=CHECK)), "lacks what its kind needs"),
+    "a check beside another proof": (holding(ready=boots.ready(plan.NOTIFY, check=CHECK)), "lacks what its kind needs"),
+    "no descriptor": (holding(ready=boots.ready(plan.DESCRIPTOR)), "lacks what its kind needs"),
+    "no pattern": (holding(ready=boots.ready(plan.LOG)), "lacks what its kind needs"),
+    "no file": (holding(ready=boots.ready(plan.FILE)), "lacks what its kind needs"),
+    "an unknown live check": (
+        holding(live=plan.LivePlan(dataclasses.replace(CHECK, kind="log"), 10.0, 3, 1, restart=False)),
+        "the check of a program",
+    ),
+    "a signal for nobody known": (
+        boots.make_plan(signals=(plan.SignalPlan("HUP", ("nobody",), "HUP"),)),
+        "a signal is passed on to a program that does not exist",
+    ),
+}
+
+
+@pytest.mark.parametrize(("made", "why"), REFUSED.values(), ids=REFUSED)
+def test_parts_that_do_not_fit_are_refused(made: plan.Plan, why: str) -> None:
+    with pytest.raises(errors.InvalidRecord, match=why):
+        plan.parse(plan.dump(made), "plan.json")
+
+
+@pytest.mark.parametrize("kind", [plan.RUNNING, plan.NOTIFY, plan.EXIT, plan.SUBSCRIPTION])
+def test_a_proof_that_needs_nothing_else_is_read_back(kind: str) -> None:
+    made = holding(ready=boots.ready(kind))
+    assert plan.parse(plan.dump(made), "plan.json") == made
+
+
+def test_a_check_is_read_back() -> None:
+    live = plan.LivePlan(CHECK, 10.0, 3, 1, restart=True)
+    made = holding(ready=boots.ready(plan.TCP, check=CHECK), live=live)
+    assert plan.parse(plan.dump(made), "plan.json") == made
+
+
+def test_pid_1_reads_plan_and_budget_with_the_standard_library_alone() -> None:
+    script = "import sys; from manifest import budget, plan; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert {"pydantic", "yaml", "click"} & set(done.stdout.split()) == set()
