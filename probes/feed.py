@@ -1,4 +1,4 @@
-"""The other end of PID 1's feed: its messages, the subscription, and reading the whole ledger besides.
+"""The other end of PID 1's feed: its messages, the subscription, our verdicts, and reading the whole ledger besides.
 
 Rules
 -----
@@ -7,6 +7,9 @@ Rules
 * A line is at most 16 MiB. One that is too long or does not decode ends the connection: what follows it is not trusted.
 * The connection may end at any time (a reload, a new generation, too slow a reader): it is made again for ever, after a
   pause that doubles from 50 ms to one second.
+* Verdicts go out over the same connection, and only after the first whole ledger came in: what stands then is told again,
+  and nothing of a process that the ledger does not show any more. PID 1 that does not read holds up nothing here.
+* That the container stops is acknowledged once it was taken: from then on /ready is 503, and PID 1 begins to stop programs.
 * A message that says that something was missed makes the re-reader ask at once; it asks every two seconds anyway, so that
   a lost message or a silent feed is not the last word.
 """
@@ -22,6 +25,7 @@ from typing import Any, Protocol
 
 from contract import clock, errors, snapshot
 from probes import hello
+from probes.checks import outbox
 
 LINE_LIMIT = 16 * 1024 * 1024
 REREAD_SECONDS = 2.0
@@ -82,12 +86,18 @@ def decode(line: bytes) -> Message:
     return Unknown()
 
 
-async def follow(path: str, take: Callable[[Message], None], first: socket.socket | None = None) -> None:
-    """Subscribe at ``path`` and give each message to ``take``, for ever; ``first`` is already subscribed."""
+async def follow(
+    path: str,
+    take: Callable[[Message], None],
+    first: socket.socket | None = None,
+    verdicts: outbox.Outbox | None = None,
+) -> None:
+    """Subscribe at ``path``, give each message to ``take`` and send ``verdicts``, for ever; ``first`` is subscribed already."""
+    verdicts = verdicts or outbox.Outbox()
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
-            async with contextlib.aclosing(_messages(path, first)) as messages:
+            async with contextlib.aclosing(_messages(path, first, verdicts)) as messages:
                 async for message in messages:
                     pause = _FIRST_PAUSE_SECONDS
                     take(message)
@@ -100,12 +110,15 @@ async def follow(path: str, take: Callable[[Message], None], first: socket.socke
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
 
-async def _messages(path: str, subscribed: socket.socket | None) -> AsyncGenerator[Message, None]:
+async def _messages(
+    path: str, subscribed: socket.socket | None, verdicts: outbox.Outbox
+) -> AsyncGenerator[Message, None]:
     """Yield the messages of one connection; raises OSError or InvalidRecord, ends with it."""
     if subscribed is not None:
         reader, writer = await asyncio.open_unix_connection(sock=subscribed, limit=LINE_LIMIT)
     else:
         reader, writer = await asyncio.open_unix_connection(path, limit=LINE_LIMIT)
+    sender: asyncio.Task[None] | None = None
     try:
         if subscribed is None:
             writer.write(hello.line())
@@ -116,9 +129,26 @@ async def _messages(path: str, subscribed: socket.socket | None) -> AsyncGenerat
                 raise errors.InvalidRecord("feed", f"a line of PID 1 is longer than {LINE_LIMIT} bytes") from error
             if not line.endswith(b"\n"):
                 return
-            yield decode(line)
+            message = decode(line)
+            yield message
+            if isinstance(message, Whole | Change) and message.ledger.phase == snapshot.STOPPING:
+                writer.write(hello.STOPPING_SEEN)
+            if sender is None and isinstance(message, Whole):
+                sender = asyncio.get_running_loop().create_task(_send(verdicts, writer))
     finally:
+        if sender is not None:
+            sender.cancel()
         writer.close()
+
+
+async def _send(verdicts: outbox.Outbox, writer: asyncio.StreamWriter) -> None:
+    """Send ``verdicts`` until the connection ends; what waits for PID 1 to read waits in there, where newer replace older."""
+    writer.transport.set_write_buffer_limits(high=0)
+    verdicts.begin_again()
+    with contextlib.suppress(OSError):  # the connection ended, and the reader says so
+        while True:
+            writer.write(await verdicts.take())
+            await writer.drain()
 
 
 class Reads(Protocol):

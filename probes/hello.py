@@ -1,9 +1,12 @@
-"""The first line on PID 1's feed, by which the probe server says that its listeners accept."""
+"""What the probe server says on PID 1's feed beside verdicts: first that its listeners accept, last that it knows of the stop."""
 
 import json
 import os
 
 from manifest import plan
+
+STOPPING_SEEN = b'{"seen": "stopping"}\n'
+"""The container stops, and /ready says so from now on."""
 
 
 def line() -> bytes:

@@ -5,6 +5,7 @@ and label values come from the plan, the ledger and our own paths, never from a 
 """
 
 import datetime as dt
+import itertools
 import platform
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from prometheus_client import core, exposition, registry
 
 from contract import snapshot, version
 from probes import observed
+from probes.checks import tally
 
 _PHASES = (snapshot.BOOTING, snapshot.SEALED, snapshot.HELD, snapshot.STOPPING)
 
@@ -44,6 +46,7 @@ class Collector(registry.Collector):
         """Yield every family."""
         yield from self._boot()
         yield from self._programs()
+        yield from self._checks()
         yield from self._process()
 
     def _boot(self) -> Iterator[core.Metric]:
@@ -101,6 +104,20 @@ class Collector(registry.Collector):
             restarts.add_metric([view.name], view.restarts)
             exits.add_metric([view.name], view.exits)
         yield from (state, restarts, exits)
+
+    def _checks(self) -> Iterator[core.Metric]:
+        labels = ["program", "purpose"]
+        durations = core.HistogramMetricFamily(
+            "bootseal_check_duration_seconds", "How long the checks of each program took.", labels=labels
+        )
+        failures = core.CounterMetricFamily("bootseal_check_failures", "Checks that failed.", labels=labels)
+        counted = self._known.checks
+        bounds = [*(str(bound) for bound in tally.BOUNDS_SECONDS), "+Inf"]
+        for key, taken in sorted(counted.durations.items()):
+            buckets = list(zip(bounds, itertools.accumulate(taken.counts), strict=True))
+            durations.add_metric(list(key), buckets, taken.sum_seconds)
+            failures.add_metric(list(key), counted.failures[key])
+        yield from (durations, failures)
 
     def _process(self) -> Iterator[core.Metric]:
         known = self._known

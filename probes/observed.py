@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contract import boot_record, clock, events, snapshot
 from manifest import plan
 from probes import feed, ledger_copy, liveness, readiness, seal_watch, waiting
+from probes.checks import tally
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Observed:
         self.room = waiting.WaitingRoom()
         self.transitions: collections.Counter[str] = collections.Counter(ready=0, unready=0)
         self.requests: collections.Counter[tuple[str, int]] = collections.Counter()
+        self.checks = tally.Tally()
         self.on_ledger: Callable[[], None] = lambda: None
         self.on_gap: Callable[[], None] = lambda: None
         self._emitter = emitter

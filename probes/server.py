@@ -10,6 +10,7 @@ from typing import Any
 from contract import boot_record, events, rundir
 from manifest import plan
 from probes import app, background, feed, listeners, observed, seal_watch
+from probes.checks import outbox, runner
 from supervisord import client
 
 TICK_SECONDS = 0.25
@@ -38,9 +39,11 @@ async def serve(
     servers = [await app.listen(app.probe_site(known, run, _endpoints(sockets)), sockets[0], take_over())]
     if sockets[1] is not None:
         servers.append(await app.listen(app.metrics_site(known), sockets[1]))
-    watchers = _watch(known, run, loop)
+    verdicts = outbox.Outbox()
+    checks = runner.Runner(loaded.plan, verdicts, known.checks)
+    watchers = _watch(known, run, loop, checks)
     tasks = [
-        loop.create_task(feed.follow(run.ledger_socket, known.take_message, subscription)),
+        loop.create_task(feed.follow(run.ledger_socket, known.take_message, subscription, verdicts)),
         loop.create_task(_tick(known)),
     ]
     for watcher in watchers:
@@ -48,6 +51,7 @@ async def serve(
     stopping = loop.create_task(stop.wait())
     done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     known.room.release()
+    checks.stop()
     for watcher in watchers:
         watcher.stop()
     await _close(servers)
@@ -58,9 +62,9 @@ async def serve(
 
 
 def _watch(
-    known: observed.Observed, run: rundir.RunDirectory, loop: asyncio.AbstractEventLoop
+    known: observed.Observed, run: rundir.RunDirectory, loop: asyncio.AbstractEventLoop, checks: runner.Runner
 ) -> tuple[background.Periodic, background.Periodic]:
-    """Return the watchers' threads; their findings reach ``known`` in the loop."""
+    """Return the watchers' threads; their findings reach ``known`` in the loop, and each new ledger ``checks``."""
 
     def hand_over(take: Callable[..., None]) -> Callable[..., None]:
         def tell(*finding: Any) -> None:
@@ -78,8 +82,13 @@ def _watch(
     )
     rereader = background.Periodic("reread", reread.read, feed.REREAD_SECONDS, at_once=False)
     sealer = background.Periodic("seal-watch", watch.check, seal_watch.INTERVAL_SECONDS)
+
+    def on_ledger() -> None:
+        checks.take(known.copy.ledger)
+        sealer.wake()
+
     known.on_gap = rereader.wake
-    known.on_ledger = sealer.wake
+    known.on_ledger = on_ledger
     return rereader, sealer
 
 

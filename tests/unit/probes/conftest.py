@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from contract import boot_record, clock, files, process, rundir, snapshot
 from manifest import plan
 from seal import record, signing_key
+from tests.unit import boots
 
 ROOT = Path(__file__).resolve().parents[3]
 BOOT_ID = "c0ffee00" * 4
@@ -36,11 +37,7 @@ def make_plan(
     """Return a plan with these programs beside bootseal's own."""
 
     def program(name: str, role: str, required: bool) -> plan.ProgramPlan:
-        return plan.ProgramPlan(
-            name=name, role=role, argv=("/bin/true",), required=required, oneshot=False, after=(), ready_for_seconds=1.0,
-            environment={}, directory=None, stop_signal="TERM", stop_timeout_seconds=5.0, start_retries=3, priority=10,
-            artifacts=(),
-        )  # fmt: skip
+        return boots.program(name, role=role, required=required)
 
     programs = (
         program(plan.PROBES, "probes", True),
@@ -55,6 +52,7 @@ def make_plan(
         "boot": plan.BootPlan((), True, (), 60.0, "exit", ()),
         "identity": plan.IdentityPlan(None, "box", None), "artifacts": (), "programs": programs,
         "empty_required_set": not required, "probes": plan.ProbesPlan("127.0.0.1", 1, "127.0.0.1", None),
+        "stop": plan.StopPlan(0.0, None, 30.0), "signals": (),
     }  # fmt: skip
     return plan.Plan(**(fields | changes))
 
@@ -66,7 +64,7 @@ def make_view(name: str, state: str = snapshot.READY, **changes: Any) -> snapsho
         "reason": "" if state == snapshot.READY else f"is {state} for a test", "since": "2026-01-01T00:00:01.000Z",
         "supervisor_state": "RUNNING", "pid": 100, "pid_start": 1000, "ready_by": "running for 1s",
         "ready_at": "2026-01-01T00:00:02.000Z", "last_exit": None, "exits": 0, "restarts": 0,
-        "last_output": ("the last line it wrote",),
+        "last_output": ("the last line it wrote",), "status": "", "final": False,
     }  # fmt: skip
     return snapshot.ProgramView(**(fields | changes))
 
@@ -176,6 +174,7 @@ class FakePid1:
         self.is_beating = True
         self.rpc_calls = 0
         self.hellos: list[dict[str, Any]] = []
+        self.verdicts: list[dict[str, Any]] = []
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -199,6 +198,15 @@ class FakePid1:
                 writer.write(data)
 
         self._do(write())
+
+    def read_on(self, is_reading: bool) -> None:
+        """Read what subscribers send, or stop reading it."""
+
+        async def turn() -> None:
+            for writer in self._writers:
+                (writer.transport.resume_reading if is_reading else writer.transport.pause_reading)()
+
+        self._do(turn())
 
     def hang_up(self) -> None:
         """End every connection of the feed."""
@@ -238,7 +246,10 @@ class FakePid1:
             whole = {"type": "snapshot", "snapshot": snapshot.to_json(self.ledger)}
             writer.write(json.dumps(whole).encode() + b"\n")
         self._writers.add(writer)
-        await reader.read()
+        async for line in reader:
+            value = json.loads(line)
+            if "verdict" in value:
+                self.verdicts.append(value["verdict"])
         self._writers.discard(writer)
         writer.close()
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from contract import errors, snapshot
 from probes import feed
+from probes.checks import outbox, verdict
 
 
 def line(value):
@@ -133,6 +134,61 @@ def test_a_socket_that_comes_later_is_found(boot, make):
         return messages
 
     assert asyncio.run(asyncio.wait_for(scene(), 30))
+
+
+def test_while_pid_1_does_not_read_only_the_newest_verdict_waits_and_then_arrives(boot, pid1, make):
+    pid1.is_beating = False
+    pid1.ledger = make.ledger()
+    box = outbox.Outbox()
+    most_waiting = 0
+
+    async def scene():
+        nonlocal most_waiting
+        messages = []
+        task = asyncio.create_task(feed.follow(boot.run.ledger_socket, messages.append, None, box))
+        await asyncio.to_thread(make.until, lambda: messages, "the first ledger")
+        await asyncio.to_thread(pid1.read_on, False)
+        for number in range(20_000):
+            box.tell(verdict.Verdict("api", number, 1, verdict.LIVE, False, "x" * 250))
+            await asyncio.sleep(0)
+            most_waiting = max(most_waiting, len(box._unsent))
+        stuck = bool(box._unsent)
+        await asyncio.to_thread(pid1.read_on, True)
+        await asyncio.to_thread(make.until, lambda: pid1.verdicts and pid1.verdicts[-1]["pid"] == 19_999, "the newest")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return stuck
+
+    assert asyncio.run(asyncio.wait_for(scene(), 60))
+    assert most_waiting == 1
+    assert len(pid1.verdicts) < 20_000
+
+
+def test_verdicts_wait_for_the_first_whole_ledger(boot, pid1, make):
+    pid1.is_beating = False
+    box = outbox.Outbox()
+    box.tell(verdict.Verdict("api", 7, 1, verdict.LIVE, True, ""))
+
+    async def scene():
+        messages = []
+
+        def take(message):
+            messages.append(message)
+            box.forget("api")  # as the runner does when the ledger shows another process
+
+        task = asyncio.create_task(feed.follow(boot.run.ledger_socket, take, None, box))
+        await asyncio.to_thread(make.until, lambda: pid1.hellos, "the subscription")
+        box.tell(verdict.Verdict("web", 8, 1, verdict.LIVE, True, ""))
+        await asyncio.to_thread(pid1.send, {"type": "beat", "revision": 1})
+        await asyncio.to_thread(make.until, lambda: messages, "the heartbeat")
+        box.tell(verdict.Verdict("api", 7, 1, verdict.LIVE, True, ""))
+        await asyncio.to_thread(pid1.tell, make.ledger())
+        await asyncio.to_thread(make.until, lambda: pid1.verdicts, "a verdict")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(scene(), 60))
+    assert [told["program"] for told in pid1.verdicts] == ["web"]
 
 
 def test_a_reread_tells_the_ledger_with_the_moment_it_was_asked_for(make):

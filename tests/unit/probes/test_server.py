@@ -15,6 +15,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from contract import boot_record, events, snapshot
 from probes import answers, feed, observed
 from probes import server as wiring
+from probes.checks import outbox, runner
 
 PATHS = ("/livez", "/startupz", "/ready", "/health", "/whoami", "/v1/meta", "/metrics")
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -183,7 +184,8 @@ def test_a_silent_feed_alone_is_no_outage(server, pid1, make):
 
 
 def test_what_was_missed_is_read_again_at_once_and_not_at_the_next_period(known_to_be_ready, boot):
-    rereader, sealer = wiring._watch(known_to_be_ready, boot.run, None)
+    checks = runner.Runner(boot.plan, outbox.Outbox(), known_to_be_ready.checks)
+    rereader, sealer = wiring._watch(known_to_be_ready, boot.run, None, checks)
     assert not rereader._due.is_set()
     sealer._due.clear()
 

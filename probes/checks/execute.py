@@ -1,0 +1,148 @@
+"""exec: a command exits 0.
+
+Rules
+-----
+* It runs in a session and process group of its own, which is killed when the command ended, ran out of time or is not
+  wanted any more: a check leaves nothing behind.
+* It is always reaped, by the thread that waits for it, whatever becomes of the check. The group is killed only while the
+  command is not reaped: until then its number cannot belong to others.
+* Its end is waited for, not the end of its output, which a grandchild may hold open. Of its output the last 4 KiB are
+  kept and some 200 characters are shown, without any value of its environment, which may be secret.
+* It is given the environment and directory of its program, nothing to read, and none of our descriptors.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from typing import Any, Self
+
+from manifest import plan
+from probes.checks import connect, detached, verdict
+from supervisord import spawn
+
+_KEPT_BYTES = 4096
+_SHOWN_CHARACTERS = 200
+_CHUNK = 65536
+_LAST_READS = 4
+_FLOOD_PAUSE_SECONDS = 0.002
+_LEAST_SECRET = 8
+_NOT_OF_THE_PROGRAM = frozenset({"SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME"})
+"""What supervisord adds to our own environment: they name the probe server."""
+
+
+async def check(wanted: plan.CheckPlan, program: plan.ProgramPlan) -> verdict.Outcome:
+    """Run the command once. There is no deadline here: the caller cancels, and then it is killed."""
+    environment = environment_of(program)
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    with _Output(reading) as output:
+        try:
+            # This holds the interpreter until the child's exec (vfork), a millisecond, in whichever thread it is done.
+            command = _Command(
+                subprocess.Popen(  # noqa: ASYNC220
+                    wanted.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=writing,
+                    stderr=writing,
+                    env=environment,
+                    cwd=program.directory or "/",
+                    start_new_session=True,
+                )
+            )
+        except OSError as error:
+            return verdict.failed(f"{error.filename or wanted.argv[0]}: {connect.words(error)}")
+        finally:
+            os.close(writing)
+        try:
+            code = await detached.call("check", command.reap)
+        finally:
+            command.kill()
+        if code == 0:
+            return verdict.PASSED
+        ended = f"exited with code {code}" if code > 0 else f"was killed by signal {-code}"
+        said = masked(output.text(), environment)[-_SHOWN_CHARACTERS:]
+        return verdict.failed(f"{wanted.argv[0]} {ended}{f': {said}' if said else ''}")
+
+
+def environment_of(program: plan.ProgramPlan) -> dict[str, str]:
+    """Return the environment of a check of ``program``: the program's, without what names the probe server."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _NOT_OF_THE_PROGRAM}
+    return spawn.environment(program, inherited)
+
+
+def masked(text: str, environment: dict[str, str]) -> str:
+    """Return ``text`` without the values of ``environment``, the longest first; what is shorter than 8 is no secret."""
+    for value in sorted(environment.values(), key=len, reverse=True):
+        if len(value) >= _LEAST_SECRET:
+            text = text.replace(value, "…")
+    return text.strip()
+
+
+class _Command:
+    """A process of ours, reaped in one thread and killed from another."""
+
+    def __init__(self, process: subprocess.Popen[Any]) -> None:
+        self._process = process
+        self._lock = threading.Lock()
+
+    def reap(self) -> int:
+        """Wait for its end, sweep its group and return its exit code, negative for a signal. Blocks."""
+        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        self.kill()
+        with self._lock:
+            return self._process.wait()
+
+    def kill(self) -> None:
+        """Kill its whole group, unless it is reaped."""
+        with self._lock, contextlib.suppress(ProcessLookupError, PermissionError):
+            if self._process.returncode is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+
+class _Output:
+    """The end of what a command prints, read from the descriptor ``reading`` while the loop turns."""
+
+    def __init__(self, reading: int) -> None:
+        self._fd = reading
+        self._loop = asyncio.get_running_loop()
+        self._kept = b""
+        self._pause: asyncio.TimerHandle | None = None
+        os.set_blocking(reading, False)
+
+    def __enter__(self) -> Self:
+        self._listen()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._fd)
+        os.close(self._fd)
+
+    def text(self) -> str:
+        """Return the last lines, also of what is only in the pipe yet."""
+        for _ in range(_LAST_READS):  # not to the end: who left the group may print for ever
+            if self._take() != _CHUNK:
+                break
+        return self._kept.decode("utf-8", "replace")
+
+    def _listen(self) -> None:
+        self._loop.add_reader(self._fd, self._read)
+
+    def _read(self) -> None:
+        taken = self._take()
+        if taken in {0, _CHUNK}:
+            self._loop.remove_reader(self._fd)
+        if taken == _CHUNK:  # a flood must not keep the loop from everything else
+            self._pause = self._loop.call_later(_FLOOD_PAUSE_SECONDS, self._listen)
+
+    def _take(self) -> int:
+        """Read once; return how many bytes came, 0 at the end, -1 when there is nothing now."""
+        try:
+            data = os.read(self._fd, _CHUNK)
+        except BlockingIOError:
+            return -1
+        self._kept = (self._kept + data)[-_KEPT_BYTES:]
+        return len(data)
