@@ -49,6 +49,11 @@ LEVELS: dict[str, str] = {
     "ReadinessChanged": "info",
     "GenerationEnded": "info",
     "StopRequested": "info",
+    "ProgramKilled": "warn",
+    "ContainerEnding": "error",
+    "NotificationRefused": "warn",
+    "SignalPassedOn": "info",
+    "SpeedupStoodAside": "warn",
     "OutputDropped": "warn",
     "ExtensionFault": "error",
 }

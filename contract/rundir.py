@@ -78,6 +78,11 @@ class RunDirectory:
         """The socket on which PID 1 tells subscribers every change of the readiness ledger."""
         return f"{self.path}/ledger.sock"
 
+    @property
+    def notify_socket(self) -> str:
+        """The socket on which programs tell PID 1 that they are ready (sd_notify(3))."""
+        return f"{self.path}/notify.sock"
+
 
 def check_socket_paths(path: str) -> None:
     """Raise UnsafePath when a socket in the run directory ``path`` would not fit an AF_UNIX address."""
@@ -148,7 +153,7 @@ def remove_leftovers(run: RunDirectory) -> None:
     supervisor 4.3.0 tries for ever to replace a socket that it cannot (``supervisor_af_unix_http_server``), and no stop
     signal reaches it then; its pid file it writes through a link (``write_pidfile``).
     """
-    for path in (run.supervisor_socket, run.ledger_socket, run.supervisor_pidfile):
+    for path in (run.supervisor_socket, run.ledger_socket, run.notify_socket, run.supervisor_pidfile):
         try:
             os.unlink(path)
         except FileNotFoundError:

@@ -10,7 +10,7 @@ from typing import Any
 
 from contract import decode
 
-SCHEMA = "bootseal.ledger/1"
+SCHEMA = "bootseal.ledger/2"
 
 PENDING, READY, FAILED, STALE = "pending", "ready", "failed", "stale"
 STATES = (PENDING, READY, FAILED, STALE)
@@ -40,7 +40,8 @@ class ProgramView:
 
     ``state`` is one of STATES and ``reason`` says why it is not ready ("" when it is); ``since`` is the
     last change of ``state``, ``ready_at`` of the last readiness, both RFC 3339. ``supervisor_state`` is
-    supervisor's own word. ``exits`` counts exits that nobody asked for, ``restarts`` spawns after the first.
+    supervisor's own word and ``status`` the program's (STATUS= of sd_notify). ``final``: failed for good, waiting does not
+    help. ``exits`` counts exits that nobody asked for, ``restarts`` spawns after the first.
     """
 
     name: str
@@ -59,6 +60,8 @@ class ProgramView:
     exits: int
     restarts: int
     last_output: tuple[str, ...]
+    status: str
+    final: bool
 
 
 @dataclasses.dataclass(frozen=True)

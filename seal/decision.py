@@ -2,9 +2,10 @@
 
 Rules
 -----
-* A required program that the ledger does not know, is FATAL or failed, or has exited without being asked
-  to, ends the boot at once with that cause.
-* A program of bootseal itself (the probe server, Stage B) that failed ends it too.
+* A required program that the ledger does not know, has failed for good, or has exited after it was ready without being asked
+  to, ends the boot at once with that cause. One whose start failed is tried again by its policy, and one whose live check fails
+  may recover: both are waited for.
+* A program of bootseal itself (the probe server, Stage B) that failed for good ends it too.
 * An empty required set is never sealed unless the manifest says so on purpose.
 * Otherwise: sealed when all are ready, waiting until then. Nothing is ready by default.
 * Readiness wins over history: a program that exited and is ready again does not fail a late seal.
@@ -69,7 +70,7 @@ def _failure(program: plan.ProgramPlan, view: snapshot.ProgramView | None) -> st
         return "is unknown to supervisord"
     if view.state == snapshot.READY:
         return None
-    if view.state == snapshot.FAILED:
+    if view.state == snapshot.FAILED and view.final:
         return view.reason
     if view.exits and not program.oneshot and program.role == "program":
         return f"{view.last_exit or 'exited'}"

@@ -6,8 +6,9 @@ groups exist and before its signal handlers do.
 Rules
 -----
 * It is loaded always, and refuses with a cause when it cannot do its duties: exit 6, nothing spawned.
-* Duties: unblock the stop signals that Stage A blocked; keep the ledger; hold programs back until what they need is
-  ready; own the seal's deadline; print the log without ever blocking; set the container's exit code.
+* Duties: unblock the stop signals that Stage A blocked; keep the ledger; start programs when what they need is ready, again by
+  their policy, and stop them in order; own the seal's deadline; print the log without ever blocking; set the container's exit
+  code.
 * No exception of ours reaches supervisord: one in an event callback would kill PID 1. ``guard`` turns each into an
   ``ExtensionFault`` event.
 """
@@ -19,34 +20,39 @@ from typing import Any, NoReturn
 
 from supervisor import events as supervisor_events
 from supervisor import states
-from supervisor.states import getProcessStateDescription
 
-from contract import boot_record, clock, errors, events, exit_codes, process, rundir, termination
+from contract import boot_record, clock, errors, events, exit_codes, masking, rundir, termination
 from manifest import plan
 from supervisord import (
+    container_signals,
+    desk,
+    entries,
+    evidence,
     feed,
     gate,
     generation,
     guard,
-    ledger,
     log,
     loop,
+    namespace,
     outcome,
     output,
+    programs,
     readiness_book,
-    reaping,
     sealing,
     spawn,
+    steady_clock,
+    stopping,
     telling,
 )
 
 
-def make(supervisor: Any, **config: str) -> "Namespace":
+def make(supervisor: Any, **config: str) -> namespace.Namespace:
     """Build the extension; called by supervisord with the keys of ``[rpcinterface:bootseal]``."""
     try:
         extension = Extension(supervisor, rundir.RunDirectory(config["run_directory"]))
         extension.attach()
-        return Namespace(extension)
+        return namespace.Namespace(extension)
     except BaseException as error:  # whatever it is, supervisord must not run on without its duties
         _refuse(error)
 
@@ -57,36 +63,6 @@ def _refuse(error: BaseException) -> NoReturn:
     events.Emitter("supervisord", "", None).emit("BootstrapFailed", phase="supervise", cause=text)
     termination.write(text)
     os._exit(exit_codes.INFRASTRUCTURE_FAILURE)
-
-
-class Namespace:
-    """The RPC namespace ``bootseal``."""
-
-    def __init__(self, extension: "Extension") -> None:
-        self._extension = extension
-
-    def snapshot(self) -> str:
-        """Return the readiness ledger as JSON text.
-
-        @return string result  the ledger, see contract/snapshot.py
-        """
-        return self._extension.snapshot_text()
-
-    def summary(self) -> str:
-        """Return how many programs the boot waits for, as JSON text, small at any number of programs.
-
-        @return string result  see contract/snapshot.py, Summary
-        """
-        return self._extension.summary_text()
-
-    def fail(self, cause: str) -> bool:
-        """Report that the boot cannot become ready (the seal program calls this).
-
-        @param string cause  what, where and why, for people
-        @return boolean result  always true
-        """
-        self._extension.fail_boot("seal", str(cause)[:4096])
-        return True
 
 
 class Extension:
@@ -102,51 +78,83 @@ class Extension:
         self._boot = boot_record.next_generation(run, boot, generation.BOOT.generation)
         self._stdout, self._stderr = generation.BOOT.stdout, generation.BOOT.stderr
         self._emitter = generation.BOOT.emitter_for(boot.boot_id, run.events)
-        self._forwarder = output.LineForwarder({"stdout": self._stdout, "stderr": self._stderr})
-        self._book = readiness_book.Book(
-            (program for program in self._plan.programs if program.name in supervisor.process_groups), self._now()
+        self.faults = guard.Faults(self._emitter)
+        self._speedups = loop.speedups()
+        secrets = {program.name: masking.secrets(program.environment) for program in self._plan.programs}
+        self._forwarder = output.LineForwarder(
+            {"stdout": self._stdout, "stderr": self._stderr},
+            lambda name, text: masking.mask(text, secrets.get(name, ())),
         )
+        known = [program for program in self._plan.programs if program.name in supervisor.process_groups]
+        self._book = readiness_book.Book(known, entries.now())
         self._book.last_lines = self._forwarder.last_lines
         started = boot.started_monotonic if self._boot.generation == 1 else clock.monotonic()
         self._sealing = sealing.Sealing(run, self._plan, self._boot, started)
         self._sealing.boot_sealed_at = generation.BOOT.boot_sealed_at
         self._turn = loop.Turn(self.on_turn)
-        self._poll = loop.PromptPoll(supervisor, self._next_due)
+        self._poll = loop.PromptPoll(supervisor, self._next_due, lambda error: self._stand_aside(loop.POLL, error))
         self._feed: feed.Feed | None = None
-        self._spawning = ""
-        self._reaper = reaping.Reaper()
-        self.faults = guard.Faults(self._emitter)
         self._gate = gate.Gate(self._book, self._sealing, self.faults)
+        self._stopping = stopping.Stopping(supervisor, self._plan, self.faults, together=loop.STOP in self._speedups)
         self._outcome = outcome.Outcome(self._plan, self._book, self._sealing, self._emitter, self._end)
         channels = (self._stdout, self._stderr)
         self._telling = telling.Telling(self._plan, self._book, self._sealing, self._emitter, channels)
+        self._programs = programs.Programs(
+            self._book,
+            self._outcome,
+            self._forwarder,
+            self._emitter,
+            poll=self._poll,
+            report_changes=self._telling.report_changes,
+        )
+        self._programs.proofs.on_longer_stop = self.on_longer_stop
+        self._programs.on_stop_seen = self._stopping.stop_waiting
+        self._signals = container_signals.ContainerSignals(
+            self._plan.signals, self._programs.pid_of, self._stopping.note_signal
+        )
 
     def attach(self) -> None:
         """Install every hook; raises AttributeError when supervisor is unfamiliar."""
         options = self.supervisor.options
         generation.arm()
+        steady_clock.install()
         rundir.remove_seal(self.run)
         log.redirect(options.logger, self._stdout.write)
         is_contained = os.getpid() == 1
-        spawn.install(options, self._plan, self.on_fork, dies_with_us=not is_contained)
-        self._reaper.install(options)
+        before_fork, on_fork = self._programs.before_fork, self._programs.on_fork
+        spawn.install(options, self._plan, before_fork, on_fork, dies_with_us=not is_contained)
+        self._programs.reaper.install(options)
+        self._stopping.install()
+        self._signals.on_taken = self._poll.note_change
+        self._signals.on_passed = self.on_signal_passed
+        self._signals.install(options)
         self._wrap_close(options)
         socket_map = options.get_socket_map()
         socket_map[1], socket_map[2] = self._stdout, self._stderr
         socket_map[self._turn.fd] = self._turn
-        self._feed = feed.Feed(self.run.ledger_socket, socket_map, self._telling.whole_line, self.on_subscriber)
+        self._feed = feed.Feed(
+            self.run.ledger_socket,
+            socket_map,
+            self._telling.whole_line,
+            self._programs.on_subscriber,
+            self._programs.on_report,
+        )
+        self._programs.evidence = evidence.Evidence(
+            self._plan.programs, self.run.notify_socket, socket_map, self._programs.proofs, self.faults.report
+        )
+        self.supervisor.bootseal_desk = desk.Desk(self._plan, self._book, self._sealing, self.faults)
         for group in self.supervisor.process_groups.values():
             self._gate.install(group)
         for kind, callback in (
             (supervisor_events.SupervisorRunningEvent, self.on_running),
             (supervisor_events.SupervisorStoppingEvent, self.on_stopping),
-            (supervisor_events.ProcessStateEvent, self.on_process_state),
-            (supervisor_events.ProcessLogEvent, self.on_output),
+            (supervisor_events.ProcessStateEvent, self._programs.on_process_state),
+            (supervisor_events.ProcessLogEvent, self._programs.on_output),
             (supervisor_events.ProcessGroupAddedEvent, self.on_group_added),
             (supervisor_events.ProcessGroupRemovedEvent, self.on_group_removed),
         ):
             supervisor_events.subscribe(kind, callback)
-        if loop.speedups_wanted():
+        if loop.POLL in self._speedups:
             self._poll.install()
 
     # --- supervisord's life -----------------------------------------------------------------------------------
@@ -157,8 +165,12 @@ class Extension:
         self._emitter.emit(
             "SupervisorStarted", generation=self._boot.generation, pid=os.getpid(), programs=len(self._book.entries)
         )
-        if loop.speedups_wanted():
-            self._turn.arm()
+        if loop.WAKE in self._speedups:
+            try:
+                self._turn.arm()
+            except Exception as error:
+                self._stand_aside(loop.WAKE, error)
+        self._signals.listen(self.supervisor.options)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, exit_codes.STOP_SIGNALS)
         self.supervisor.handle_signal()
 
@@ -166,6 +178,8 @@ class Extension:
     def on_stopping(self, _event: Any) -> None:
         """A stop or a reload begins: nothing is ready from now on."""
         is_reload = self.supervisor.options.mood == states.SupervisorStates.RESTARTING
+        if self._sealing.is_sealed and self._book.is_ready(plan.PROBES):
+            self._stopping.wait_for_reader()
         self._sealing.stop()
         self._book.touch()
         if is_reload:
@@ -175,11 +189,18 @@ class Extension:
             self._emitter.emit("StopRequested", exit_code=generation.BOOT.exit_code)
         self._publish()
 
+    def _stand_aside(self, speedup: str, error: Exception) -> None:
+        """A speed-up broke: everything goes on as correct, and slower."""
+        self._emitter.emit("SpeedupStoodAside", speedup=speedup, error=f"{type(error).__name__}: {error}")
+
     @guard.guarded
     def on_turn(self) -> None:
         """Once a turn of supervisord's loop: what time alone changes."""
-        now = self._now()
+        now, watched = entries.now(), self._programs.evidence
+        if watched is not None:
+            watched.advance(now.monotonic)
         self._book.advance(now)
+        self._kill_overdue(now)
         self._report_changes()
         self._outcome.check_deadline(now.monotonic)
         self._telling.report_dropped()
@@ -195,68 +216,51 @@ class Extension:
                     options.poller.unregister_writable(fd)
                 self._poll.note_change()
 
+    def _kill_overdue(self, now: entries.Moment) -> None:
+        """Kill each process that did not become ready in time, fell silent, or fails its live check and must not."""
+        for name, pid, why in self._book.take_overdue(now):
+            self._emitter.emit("ProgramKilled", program=name, pid=pid, reason=why)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            self._poll.note_change()
+
     def _next_due(self) -> float | None:
         now = clock.monotonic()
-        candidates = (self._book.next_due(), self._sealing.next_due(now), self._telling.next_due())
+        candidates = (
+            self._book.next_due(now),
+            self._sealing.next_due(now),
+            self._telling.next_due(),
+            self._stopping.next_due(),
+            self._programs.evidence.next_due() if self._programs.evidence is not None else None,
+        )
         moments = [moment for moment in candidates if moment is not None]
         return max(0.0, min(moments) - now + 0.001) if moments else None
 
-    # --- programs ---------------------------------------------------------------------------------------------
+    @guard.guarded
+    def on_signal_passed(self, mapped: plan.SignalPlan, reached: list[str]) -> None:
+        """PID 1 passed a signal on."""
+        self._emitter.emit("SignalPassedOn", signal=mapped.signal, sent=mapped.sent, programs=reached)
 
     @guard.guarded
-    def on_process_state(self, event: Any) -> None:
-        """Supervisord changed the state of a program."""
-        name = event.process.config.name
-        state = getProcessStateDescription(event.process.state)
-        if state == ledger.STARTING:
-            self._spawning = name
-        is_alive = state in {ledger.RUNNING, ledger.STARTING, ledger.STOPPING}
-        ended = None if is_alive else self._reaper.end_of(event.process.pid)
-        if ended is not None:
-            self._forwarder.end(name)
-        self._book.on_supervisor_state(name, state, self._now(), ended, event.process.spawnerr or "")
-        self._report_changes()
-        program = self._plan.program(name)
-        if program is not None and program.role == "seal" and state == ledger.EXITED:
-            self._outcome.on_seal_exit(ended)
-            generation.BOOT.boot_sealed_at = self._sealing.boot_sealed_at
-        self._poll.note_change()
-
-    @guard.guarded
-    def on_fork(self, pid: int) -> None:
-        """A program's process was forked: the one whose state became STARTING just before."""
-        self._book.on_spawn(self._spawning, pid, process.start_time(pid), self._now())
-        entry = self._book.entries.get(self._spawning)
-        if entry is not None:
-            self._emitter.emit("ProgramStarted", program=self._spawning, pid=pid, pid_start=entry.pid_start)
-        self._poll.note_change()
-
-    @guard.guarded
-    def on_subscriber(self, name: str, pid: int, began: bool) -> None:
-        """A process subscribed to the ledger, or its subscription ended; the probe server so says that it serves."""
-        entry = self._book.entries.get(name)
-        if entry is not None and entry.program.role == "probes" and entry.pid == pid:
-            self._book.on_subscription(name, began, self._now())
-            self._report_changes()
-        self._poll.note_change()
-
-    @guard.guarded
-    def on_output(self, event: Any) -> None:
-        """A program wrote to its stdout or stderr."""
-        self._forwarder.take(event.process.config.name, event.channel, event.data)
+    def on_longer_stop(self, name: str, seconds: float) -> None:
+        """A program that an operator stops asks for more time; while the container stops the budget stands."""
+        if self._sealing.is_stopping:
+            return
+        for member in self.supervisor.process_groups[name].processes.values():
+            member.delay = max(member.delay, steady_clock.CLOCK.time() + seconds)
 
     @guard.guarded
     def on_group_added(self, event: Any) -> None:
         """``supervisorctl update`` added a group."""
         program = self._plan.program(event.group)
         if program is not None:
-            self._book.add(program, self._now())
+            self._book.add(program, entries.now())
             self._gate.install(self.supervisor.process_groups[event.group])
 
     @guard.guarded
     def on_group_removed(self, event: Any) -> None:
         """``supervisorctl update`` or ``remove`` took a group away: it is unknown now."""
-        self._book.remove(event.group)
+        self._book.remove(event.group, entries.now())
 
     # --- the boot's end ---------------------------------------------------------------------------------------
 
@@ -266,7 +270,9 @@ class Extension:
         self._poll.note_change()
 
     def _end(self, exit_code: int) -> None:
-        """Stop everything in order and let the container end with ``exit_code``."""
+        """Stop everything in order and let the container end with ``exit_code``, unless it ends already."""
+        if self.supervisor.options.mood == states.SupervisorStates.SHUTDOWN:
+            return
         generation.BOOT.exit_code = exit_code
         self.supervisor.options.mood = states.SupervisorStates.SHUTDOWN
         self._poll.note_change()
@@ -275,12 +281,12 @@ class Extension:
 
     def snapshot_text(self) -> str:
         """Return the ledger as JSON text."""
-        self._book.advance(self._now())
+        self._book.advance(entries.now())
         return self._telling.snapshot_text()
 
     def summary_text(self) -> str:
         """Return the ledger's summary as JSON text."""
-        self._book.advance(self._now())
+        self._book.advance(entries.now())
         return self._telling.summary_text()
 
     def _publish(self) -> None:
@@ -316,8 +322,7 @@ class Extension:
         self._turn.close()
         if self._feed is not None:
             self._feed.close()
+        if self._programs.evidence is not None:
+            self._programs.evidence.close()
         self._stdout.flush()
         self._stderr.flush()
-
-    def _now(self) -> ledger.Moment:
-        return ledger.Moment(clock.monotonic(), clock.rfc3339())

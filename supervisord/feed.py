@@ -4,12 +4,15 @@ One JSON object a line on a unix stream socket of mode 0700. To a subscriber: ``
 the whole ledger, on subscription; ``{"type": "change", "after": N, "snapshot": …}`` after each turn that changed
 something, with only the programs that changed since revision N (``contract.snapshot.merge``); and
 ``{"type": "beat", "revision": N}`` at least once a second. From a subscriber, first:
-``{"subscribe": NAME, "pid": PID}``; the probe server so says that it serves.
+``{"subscribe": NAME, "pid": PID}``; the probe server so says that it serves. Then, from the probe server, a line for each
+verdict of a check: ``{"verdict": {"program", "pid", "pid_start", "purpose": "ready" | "live", "ok", "reason"}}``; and
+``{"seen": "stopping"}`` once it has taken in that the container stops.
 
 Rules
 -----
 * A subscriber that does not read is dropped when its backlog passes ``BACKLOG_LIMIT``; it may come again.
 * A subscriber is known by the kernel's word (SO_PEERCRED), not by its own: name and pid must agree with the ledger.
+* A line from a subscriber has at most ``LINE_LIMIT`` bytes; a longer one, or one that is no JSON object, ends the connection.
 """
 
 import contextlib
@@ -22,7 +25,7 @@ from typing import Any
 
 BACKLOG_LIMIT = 4 * 1024 * 1024
 SUBSCRIBER_LIMIT = 8
-_HELLO_LIMIT = 4096
+LINE_LIMIT = 4096
 _CHUNK = 65536
 
 
@@ -33,7 +36,7 @@ class Subscriber:
         self._socket = connection
         self._feed = feed
         self._backlog = bytearray()
-        self._hello = b""
+        self._partial = b""
         self.is_subscribed = False
         self.pid = _peer_pid(connection)
 
@@ -63,7 +66,7 @@ class Subscriber:
         return bool(self._backlog)
 
     def handle_read_event(self) -> None:
-        """Take the hello line; anything after it is ignored; an end of file ends the subscription."""
+        """Take whole lines: the hello first, then verdicts; an end of file ends the subscription."""
         try:
             data = self._socket.recv(_CHUNK)
         except BlockingIOError:
@@ -72,12 +75,13 @@ class Subscriber:
             data = b""
         if not data:
             self._feed.drop(self)
-        elif not self.is_subscribed:
-            self._hello += data
-            if b"\n" in self._hello:
-                self._feed.subscribe(self, self._hello.partition(b"\n")[0])
-            elif len(self._hello) > _HELLO_LIMIT:
-                self._feed.drop(self)
+            return
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        if any(len(line) > LINE_LIMIT for line in (*lines, self._partial)):
+            self._feed.drop(self)
+            return
+        for line in lines:
+            self._feed.take_line(self, line)
 
     def handle_write_event(self) -> None:
         """Send what the peer's buffer takes."""
@@ -104,15 +108,18 @@ class Feed:
         socket_map: dict[int, Any],
         current: Callable[[], bytes],
         on_subscriber: Callable[[str, int, bool], None],
+        on_report: Callable[[str, int, dict[str, Any]], None],
     ) -> None:
         """Listen at ``path``.
 
         ``current`` gives the line to send to a new subscriber; ``on_subscriber(name, pid, began)`` learns when
-        a subscription began or ended. Raises OSError when the socket cannot be made.
+        a subscription began or ended, ``on_report(name, pid, report)`` each later line of a subscriber. Raises
+        OSError when the socket cannot be made.
         """
         self._map = socket_map
         self._current = current
         self._on_subscriber = on_subscriber
+        self._on_report = on_report
         self._names: dict[int, str] = {}
         self._subscribers: dict[int, Subscriber] = {}
         with contextlib.suppress(FileNotFoundError):
@@ -132,19 +139,24 @@ class Feed:
             if subscriber.is_subscribed:
                 subscriber.send(line)
 
-    def subscribe(self, subscriber: Subscriber, hello: bytes) -> None:
-        """Begin the subscription that ``hello`` asks for."""
-        try:
-            name = json.loads(hello)["subscribe"]
-        except (ValueError, LookupError, TypeError, RecursionError):
-            name = None
-        if not isinstance(name, str):
-            self.drop(subscriber)
+    def take_line(self, subscriber: Subscriber, line: bytes) -> None:
+        """Take one line of a subscriber that may be gone by now."""
+        if subscriber.fd not in self._subscribers:
             return
-        subscriber.is_subscribed = True
-        self._names[subscriber.fd] = name
-        self._on_subscriber(name, subscriber.pid, True)
-        subscriber.send(self._current())
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        match value:
+            case {"subscribe": str(name)} if not subscriber.is_subscribed:
+                subscriber.is_subscribed = True
+                self._names[subscriber.fd] = name
+                self._on_subscriber(name, subscriber.pid, True)
+                subscriber.send(self._current())
+            case dict() if subscriber.is_subscribed:
+                self._on_report(self._names[subscriber.fd], subscriber.pid, value)
+            case _:
+                self.drop(subscriber)
 
     def drop(self, subscriber: Subscriber) -> None:
         """End a connection."""

@@ -1,14 +1,17 @@
-"""The gate: a program is held back on its process object until what it needs is ready.
+"""The gate: each program's next step is asked of the ledger, on its process object.
 
-supervisor's loop asks every process to make its next transition. A gated process whose obstacle remains is simply not
-asked, so its configuration stays as it was and ``supervisorctl update`` sees no difference.
+supervisor's loop asks every process to make its next transition. What it does with a living process (the first second,
+the SIGKILL of one that does not stop) stays supervisor's; whether one that does not run is started is the ledger's to say,
+so its configuration stays as it was and ``supervisorctl update`` sees no difference.
 
 Rules
 -----
-* Only a program that was never started is held. A crashed seal program waits for its pause to end.
+* Every start, the first, a further one or an operator's, waits until what the program needs is there.
+* No program is started while supervisord stops or reloads.
+* A crashed seal program waits for its own pause, and supervisor starts it again.
 * A FATAL probe server is tried again once the generation is sealed or held: a container without probes is blind. Before the
   seal FATAL ends the boot.
-* A fault of ours holds the program: nothing starts because we failed to look.
+* A fault of ours holds the program: nothing starts because we failed to look. One that lives still makes its transitions.
 """
 
 from collections.abc import Callable
@@ -18,13 +21,22 @@ from supervisor import states
 
 from contract import clock
 from manifest import plan
-from supervisord import guard, readiness_book, sealing
+from supervisord import entries, guard, ledger, readiness_book, sealing
 
 _REVIVE_SECONDS = 5.0
+_OURS = frozenset(
+    {
+        states.ProcessStates.STOPPED,
+        states.ProcessStates.BACKOFF,
+        states.ProcessStates.EXITED,
+        states.ProcessStates.FATAL,
+    }
+)
+_STOPPABLE = frozenset({states.ProcessStates.STARTING, states.ProcessStates.RUNNING})
 
 
 class Gate:
-    """Decides for every process whether supervisor may move it on."""
+    """Decides for every process that does not run whether it is started."""
 
     def __init__(self, book: readiness_book.Book, the_sealing: sealing.Sealing, faults: guard.Faults) -> None:
         self._book = book
@@ -42,33 +54,56 @@ class Gate:
 
         def transition() -> None:
             try:
-                is_held = self._is_held(name, member.state, member.laststart)
-                is_revived = self._is_revived(name, member.state)
+                is_asked = name not in self._book.entries or self._step(name, member)
             except Exception as error:
                 self._faults.report("gate", error)
-                return
-            if is_held:
-                return
-            if is_revived:
-                member.spawn()
-            original()
+                is_asked = member.state not in _OURS  # what lives stays supervisor's: else its moment would stay due
+            if is_asked:
+                original()
 
         return transition
 
-    def _is_held(self, name: str, state: int, laststart: float) -> bool:
-        if state == states.ProcessStates.STOPPED and not laststart:
-            return self._book.is_held(name)
-        if state == states.ProcessStates.EXITED and name == plan.SEAL:
-            return clock.monotonic() < self._sealing.restart_at
-        return False
-
-    def _is_revived(self, name: str, state: int) -> bool:
-        if name != plan.PROBES or state != states.ProcessStates.FATAL or not self._sealing.may_revive:
+    def _step(self, name: str, member: Any) -> bool:
+        """Do what is ours to do with ``member``; say whether supervisor is to make its own transition."""
+        if member.state not in _OURS:
+            if member.state in _STOPPABLE and self._book.take_unbound(name):
+                moment = entries.now()
+                self._book.change(name, moment, lambda entry: ledger.paused(entry, moment))
+                member.stop()
+                return False
+            return True
+        if member.config.options.mood < states.SupervisorStates.RUNNING:
             return False
         now = clock.monotonic()
+        if name == plan.SEAL and member.state == states.ProcessStates.EXITED:
+            return now >= self._sealing.restart_at
+        entry = self._book.entries[name]
+        if entry.given_up is not None and member.state != states.ProcessStates.FATAL:
+            _give_up(member)
+        elif self._book.may_start(name, now) or self._is_revived(name, member.state, now):
+            member.backoff = 0  # how often it is tried is the ledger's to count
+            member.spawn()
+        return False
+
+    def _is_revived(self, name: str, state: int, now: float) -> bool:
+        if name != plan.PROBES or state != states.ProcessStates.FATAL or not self._sealing.may_revive:
+            return False
         if self._revive_at is None:
             self._revive_at = now + _REVIVE_SECONDS
         if now < self._revive_at:
             return False
         self._revive_at = None
         return True
+
+
+def _give_up(member: Any) -> None:
+    """Make ``member`` FATAL: supervisor itself does so from BACKOFF only (4.3.0, ``Subprocess.give_up``)."""
+    if member.state == states.ProcessStates.BACKOFF:
+        member.give_up()
+    else:
+        member.delay = 0
+        member.backoff = 0
+        member.system_stop = True
+        member.change_state(states.ProcessStates.FATAL)
+    words = f"gave up: {member.config.name} entered FATAL state"
+    member.config.options.logger.info(words)

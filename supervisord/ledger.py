@@ -2,221 +2,186 @@
 
 Rules
 -----
-* supervisor's state is evidence, never readiness. A program is ready when it has lived, under one pid, for its
-  ``ready_for_seconds``; a one-shot when it exited 0; the probe server when it has subscribed.
-* Pessimistic: pending until proven; any exit, stop or new pid takes readiness away at once.
-* A program whose dependency failed fails with it, at once and by name; one whose dependency is only not yet ready
-  is pending and says what it waits for.
-* ``exits`` counts the exits nobody asked for, so that a reader that polls misses none.
+* supervisor's state is evidence, never readiness. A program is ready when its own proof came, under the pid it has now:
+  it lived for its time, it said so, its check passed; a one-shot when it exited 0; the probe server when it subscribed.
+* Pessimistic: pending until proven; any exit, stop or new pid takes readiness away at once, and so does a live check that
+  fails. A live check that nobody renews makes the proof stale.
+* An end before readiness is a failed start and is tried again; an end after it is an exit. ``exits`` counts those that
+  nobody asked for, so that a reader that polls misses none.
+* Failed for good (``final``) is what waiting does not mend. Who needs such a program fails with it, at once and by name; who
+  needs one that is only not ready yet is pending and says what it waits for.
 * Time is given by the caller: ``monotonic`` for decisions, ``wall`` (RFC 3339) for people.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from contract import snapshot
 from manifest import plan
-
-STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL, UNKNOWN = (
-    "STOPPED", "STARTING", "RUNNING", "BACKOFF", "STOPPING", "EXITED", "FATAL", "UNKNOWN",
-)  # fmt: skip
+from supervisord import entries, restarts, verdicts
 
 
-@dataclasses.dataclass(frozen=True)
-class Moment:
-    """Now: monotonic seconds for decisions, RFC 3339 for people."""
-
-    monotonic: float
-    wall: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """One program: its plan, what supervisor says of it, and what follows."""
-
-    program: plan.ProgramPlan
-    state: str
-    reason: str
-    since: str
-    supervisor_state: str = STOPPED
-    pid: int | None = None
-    pid_start: int | None = None
-    spawned_at: float | None = None
-    subscribed: bool = False
-    ready_by: str | None = None
-    ready_at: str | None = None
-    last_exit: snapshot.Exit | None = None
-    spawn_error: str = ""
-    exits: int = 0
-    spawns: int = 0
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether readiness is proven now."""
-        return self.state == snapshot.READY
-
-    @property
-    def must_be_ready(self) -> bool:
-        """Whether the boot waits for it: a required program, the probe server, Stage B; never the seal itself."""
-        return self.program.required and self.program.role != "seal"
-
-    def view(self, last_output: tuple[str, ...]) -> snapshot.ProgramView:
-        """Return what other processes see of this entry."""
-        return snapshot.ProgramView(
-            name=self.program.name,
-            role=self.program.role,
-            required=self.program.required,
-            oneshot=self.program.oneshot,
-            state=self.state,
-            reason=self.reason,
-            since=self.since,
-            supervisor_state=self.supervisor_state,
-            pid=self.pid,
-            pid_start=self.pid_start,
-            ready_by=self.ready_by,
-            ready_at=self.ready_at,
-            last_exit=self.last_exit,
-            exits=self.exits,
-            restarts=max(0, self.spawns - 1),
-            last_output=last_output,
-        )
-
-
-def first_entry(program: plan.ProgramPlan, now: Moment) -> Entry:
+def first_entry(program: plan.ProgramPlan, now: entries.Moment) -> entries.Entry:
     """Return the entry of a program that was never started."""
-    return Entry(program, snapshot.PENDING, "not started yet", now.wall)
+    return entries.Entry(program, snapshot.PENDING, "not started yet", now.wall)
 
 
 def on_supervisor_state(
-    entry: Entry, state: str, now: Moment, *, ended: snapshot.Exit | None = None, spawn_error: str = ""
-) -> Entry:
+    entry: entries.Entry,
+    state: str,
+    now: entries.Moment,
+    *,
+    ended: snapshot.Exit | None = None,
+    spawn_error: str = "",
+    draw: float = 0.0,
+) -> entries.Entry:
     """Return ``entry`` after supervisor reported ``state``.
 
-    ``ended`` is how the process ended, where this change of state follows from its end; ``spawn_error`` is
-    supervisor's reason where no process could be made.
+    ``ended`` is how the process ended, where this change of state follows from its end; ``spawn_error`` is supervisor's
+    reason where no process could be made; ``draw`` is chance, 0 to 1, for the pause before the next start.
     """
+    run = entry.run
     entry = dataclasses.replace(entry, supervisor_state=state)
-    if state not in {RUNNING, STOPPING}:
-        entry = dataclasses.replace(entry, pid=None, pid_start=None, spawned_at=None, subscribed=False)
-    if ended is None and state == EXITED:  # nobody knows how: not as the run before it did
-        entry = dataclasses.replace(entry, last_exit=None, spawn_error="", exits=entry.exits + 1)
-    elif ended is not None:
-        completed = entry.program.oneshot and ended.code == 0
-        unasked = state == EXITED and not completed
-        entry = dataclasses.replace(entry, last_exit=ended, spawn_error="", exits=entry.exits + int(unasked))
-    elif state == BACKOFF:
-        entry = dataclasses.replace(entry, last_exit=None, spawn_error=spawn_error or "it could not be spawned")
+    if state not in {entries.RUNNING, entries.STOPPING}:
+        entry = dataclasses.replace(entry, run=None, subscribed=False)
+    if state == entries.RUNNING and entry.was_ready:
+        entry = dataclasses.replace(entry, failed_starts=0)
+    if ended is not None or state == entries.EXITED:
+        cause = run.killed_for if run else ""
+        entry = dataclasses.replace(entry, last_exit=ended, end_cause=cause, spawn_error="")
+    elif state == entries.BACKOFF:
+        entry = dataclasses.replace(
+            entry, last_exit=None, end_cause="", spawn_error=spawn_error or "it could not be spawned"
+        )
+    if state in {entries.EXITED, entries.BACKOFF}:
+        entry = _after_end(entry, run, now.monotonic, draw)
+    elif state in {entries.STOPPING, entries.STOPPED}:
+        entry = dataclasses.replace(entry, start_at=0.0 if entry.comes_back else None, given_up=None)
+    elif state == entries.FATAL:
+        entry = dataclasses.replace(entry, start_at=None)
     return judge(entry, now)
 
 
-def on_spawn(entry: Entry, pid: int, pid_start: int | None, now: Moment) -> Entry:
-    """Return ``entry`` after its process was forked."""
-    entry = dataclasses.replace(entry, pid=pid, pid_start=pid_start, spawned_at=now.monotonic, spawns=entry.spawns + 1)
+def _after_end(entry: entries.Entry, run: entries.Run | None, now: float, draw: float) -> entries.Entry:
+    """Count an end that nobody asked for and decide what follows.
+
+    One after readiness is an exit, one before it, or within supervisor's first second, a failed start.
+    """
+    program = entry.program
+    is_failed_start = entry.supervisor_state == entries.BACKOFF or not (program.oneshot or entry.was_ready)
+    if is_failed_start:
+        entry = dataclasses.replace(entry, failed_starts=entry.failed_starts + 1)
+    elif not entry.has_completed:
+        entry = dataclasses.replace(entry, exits=entry.exits + 1)
+    if entry.supervisor_state == entries.EXITED and (program.oneshot or program.on_exit != plan.RESTART):
+        return dataclasses.replace(entry, start_at=None)
+    lived = now - run.spawned_at if run else 0.0
+    end = restarts.End(now, lived, entry.was_ready, entry.failed_starts)
+    history, follows = restarts.after(program, entry.history, end, draw)
+    match follows:
+        case restarts.Again(at):
+            return dataclasses.replace(entry, history=history, start_at=at)
+        case restarts.GivenUp(why):
+            return dataclasses.replace(entry, history=history, start_at=None, given_up=why)
+
+
+def on_spawn(entry: entries.Entry, pid: int, pid_start: int | None, now: entries.Moment) -> entries.Entry:
+    """Return ``entry`` after its process was forked: nothing is proven of it."""
+    ready = entry.program.ready
+    run = entries.Run(
+        pid,
+        pid_start,
+        now.monotonic,
+        start_deadline=None if ready.timeout_seconds is None else now.monotonic + ready.timeout_seconds,
+        watchdog_seconds=ready.watchdog_seconds,
+    )
+    entry = dataclasses.replace(
+        entry, run=run, spawns=entry.spawns + 1, was_ready=False, status="", comes_back=False, given_up=None
+    )
     return judge(entry, now)
 
 
-def on_subscription(entry: Entry, subscribed: bool, now: Moment) -> Entry:
+def wanted(entry: entries.Entry, now: entries.Moment) -> entries.Entry:
+    """Return ``entry`` after somebody asked for its start: it begins anew, and starts when what it needs is there."""
+    entry = dataclasses.replace(
+        entry, start_at=0.0, given_up=None, failed_starts=0, history=restarts.History(), comes_back=False
+    )
+    return judge(entry, now)
+
+
+def unwanted(entry: entries.Entry, now: entries.Moment) -> entries.Entry:
+    """Return ``entry`` after somebody asked for its stop: it stays stopped."""
+    return judge(dataclasses.replace(entry, start_at=None, comes_back=False), now)
+
+
+def paused(entry: entries.Entry, now: entries.Moment) -> entries.Entry:
+    """Return ``entry`` that stops because what it is bound to does: it comes back with it."""
+    return judge(dataclasses.replace(entry, comes_back=True), now)
+
+
+def on_subscription(entry: entries.Entry, subscribed: bool, now: entries.Moment) -> entries.Entry:
     """Return ``entry`` after the probe server's subscription began or ended."""
     return judge(dataclasses.replace(entry, subscribed=subscribed), now)
 
 
-def judge(entry: Entry, now: Moment) -> Entry:
-    """Return ``entry`` with the state, reason and proof that its facts mean now."""
-    state, reason, proof = _verdict(entry, now.monotonic)
-    if state == snapshot.READY and not entry.is_ready:
-        entry = dataclasses.replace(entry, ready_by=proof, ready_at=now.wall)
-    since = entry.since if state == entry.state else now.wall
-    if (state, reason, since) == (entry.state, entry.reason, entry.since):
+def with_status(entry: entries.Entry, status: str) -> entries.Entry:
+    """Return ``entry`` with what the program says of itself."""
+    return dataclasses.replace(entry, status=status)
+
+
+def with_run(entry: entries.Entry, now: entries.Moment, **changes: object) -> entries.Entry:
+    """Return ``entry`` with ``changes`` to what is known of its process; without a process nothing changes."""
+    if entry.run is None:
         return entry
-    return dataclasses.replace(entry, state=state, reason=reason, since=since)
+    return judge(dataclasses.replace(entry, run=dataclasses.replace(entry.run, **changes)), now)  # type: ignore[arg-type]
 
 
-def due(entry: Entry) -> float | None:
-    """Return the monotonic moment at which ``entry`` may become ready by living on, or None."""
-    if entry.is_ready or entry.program.oneshot or entry.program.role != "program":
-        return None
-    if entry.spawned_at is None or entry.supervisor_state not in {STARTING, RUNNING}:
-        return None
-    return entry.spawned_at + entry.program.ready_for_seconds
+def judge(entry: entries.Entry, now: entries.Moment) -> entries.Entry:
+    """Return ``entry`` with the state, reason and proof that its facts mean now."""
+    verdict = verdicts.of(entry, now.monotonic)
+    if verdict.state == snapshot.READY and not entry.is_ready:
+        entry = dataclasses.replace(entry, ready_by=verdict.proof, ready_at=now.wall)
+    if verdict.state == snapshot.READY and not entry.was_ready:
+        failed_starts = 0 if entry.supervisor_state == entries.RUNNING else entry.failed_starts
+        entry = dataclasses.replace(entry, was_ready=True, failed_starts=failed_starts)
+    since = entry.since if verdict.state == entry.state else now.wall
+    after = (verdict.state, verdict.reason, since, verdict.final)
+    if after == (entry.state, entry.reason, entry.since, entry.final):
+        return entry
+    return dataclasses.replace(entry, state=after[0], reason=after[1], since=after[2], final=after[3])
 
 
-def obstacle(needs: Iterable[str], entries: dict[str, Entry]) -> tuple[str, str] | None:
-    """Return ``(state, reason)`` while one of ``needs`` keeps a program from starting, else None.
+def obstacle(needs: Mapping[str, str], known: Mapping[str, entries.Entry]) -> tuple[str, str, bool] | None:
+    """Return ``(state, reason, final)`` while one of ``needs`` keeps a program from starting, else None.
 
-    The state is failed when what it needs failed: then waiting on is of no use.
+    ``needs`` maps names to plan.READY or plan.STARTED. Final when what it needs failed for good: then waiting on is of no
+    use.
     """
-    missing = [name for name in needs if name not in entries or not entries[name].is_ready]
+    missing = [name for name, condition in needs.items() if not _is_met(known.get(name), condition)]
     for name in missing:
-        if name not in entries:
-            return snapshot.FAILED, f"needs {name}, which is unknown to supervisord"
-        if entries[name].state == snapshot.FAILED:
-            return snapshot.FAILED, f"needs {name}, which {_first_cause(entries[name].reason)}"
+        if name not in known:
+            return snapshot.FAILED, f"needs {name}, which is unknown to supervisord", True
+        if known[name].final:
+            return snapshot.FAILED, f"needs {name}, which {first_cause(known[name].reason)}", True
     if missing:
-        return snapshot.PENDING, f"waits for {', '.join(missing)}"
+        return snapshot.PENDING, f"waits for {', '.join(missing)}", False
     return None
 
 
-def held(entry: Entry, state: str, reason: str, now: Moment) -> Entry:
+def _is_met(entry: entries.Entry | None, condition: str) -> bool:
+    if entry is None:
+        return False
+    return entry.is_started if condition == plan.STARTED else entry.is_ready
+
+
+def held(entry: entries.Entry, state: str, reason: str, now: entries.Moment, *, final: bool = False) -> entries.Entry:
     """Return ``entry`` while it is held back in ``state`` for ``reason``."""
-    if (entry.state, entry.reason) == (state, reason):
+    if (entry.state, entry.reason, entry.final) == (state, reason, final):
         return entry
     since = entry.since if entry.state == state else now.wall
-    return dataclasses.replace(entry, state=state, reason=reason, since=since)
+    return dataclasses.replace(entry, state=state, reason=reason, since=since, final=final)
 
 
-def _first_cause(reason: str) -> str:
+def first_cause(reason: str) -> str:
+    """Return ``reason`` short enough to stand within another one."""
     return reason if len(reason) <= 300 else f"{reason[:300]}…"
-
-
-def _verdict(entry: Entry, now: float) -> tuple[str, str, str | None]:
-    """Return (state, reason, proof) by supervisor's state; the one table of this module."""
-    program, ended = entry.program, entry.last_exit
-    match entry.supervisor_state:
-        case "STARTING" | "RUNNING":
-            return _verdict_alive(entry, now)
-        case "EXITED" if program.oneshot and ended is not None and ended.code == 0:
-            return snapshot.READY, "", "exit 0"
-        case "EXITED" if program.oneshot:
-            return snapshot.FAILED, f"{ended or 'exited'}, and a one-shot must exit 0", None
-        case "EXITED":
-            return snapshot.FAILED, f"{ended or 'exited'}, and it is not a one-shot", None
-        case "BACKOFF":
-            return snapshot.PENDING, f"{_early_end(entry)}; supervisord will try again", None
-        case "FATAL":
-            return snapshot.FAILED, f"is FATAL{_tries(entry)}: it {_early_end(entry)}", None
-        case "STOPPING":
-            return snapshot.PENDING, "is being stopped", None
-        case "STOPPED":
-            return snapshot.PENDING, "was stopped" if entry.spawns else "not started yet", None
-        case unknown:
-            return snapshot.FAILED, f"is in supervisord's state {unknown}", None
-
-
-def _verdict_alive(entry: Entry, now: float) -> tuple[str, str, str | None]:
-    program = entry.program
-    again = f" again after it {entry.last_exit}" if entry.last_exit else ""
-    if entry.spawned_at is None:
-        return snapshot.PENDING, f"is being started{again}", None
-    if program.role == "probes":
-        if entry.subscribed:
-            return snapshot.READY, "", "subscription"
-        return snapshot.PENDING, f"was started{again} and has not connected to PID 1 yet", None
-    if program.oneshot:
-        return snapshot.PENDING, "has not completed yet", None
-    if now - entry.spawned_at >= program.ready_for_seconds:
-        return snapshot.READY, "", f"running for {program.ready_for_seconds:g}s"
-    return snapshot.PENDING, f"was started{again} and must stay up for {program.ready_for_seconds:g}s", None
-
-
-def _early_end(entry: Entry) -> str:
-    """Say how the last try ended, as a verb phrase."""
-    if entry.last_exit is not None:
-        return f"{entry.last_exit} too early"
-    return f"could not be spawned: {entry.spawn_error}"
-
-
-def _tries(entry: Entry) -> str:
-    """Say how often it was tried, where that is known: a process that could not be made was never counted."""
-    if entry.last_exit is None:
-        return ""
-    return f" after {entry.spawns} tries" if entry.spawns > 1 else " after its only try"

@@ -1,10 +1,11 @@
 """supervisord's own log, printed by us: never blocking, and without lines that only look like trouble.
 
-supervisord.conf says ``silent=true``, so supervisord prints nothing itself; this handler does. Three of supervisor's
+supervisord.conf says ``silent=true``, so supervisord prints nothing itself; this handler does. Some of supervisor's
 messages would alarm a reader for nothing (supervisor 4.3.0): CRIT "running without any HTTP authentication checking",
 which it prints for every socket without a password, ours of mode 0700 included; and WARN "received SIGTERM indicating
 exit request" and "stopped: NAME (terminated by SIGTERM)", which are a stop that somebody asked for. A client of the RPC
 interface that left before its answer ("uncaptured python exception, closing channel … BrokenPipeError") is no error of ours.
+And "reaped unknown pid", one line for each orphan that PID 1 takes in, is what PID 1 is for.
 """
 
 import re
@@ -52,7 +53,7 @@ class Handler(loggers.Handler):  # type: ignore[misc]  # supervisor carries no t
 
 def judge(message: str, level: int) -> int | None:
     """Return the level at which to print ``message``, or None not to print it."""
-    if "running without any HTTP authentication checking" in message:
+    if message.startswith("reaped unknown pid ") or "running without any HTTP authentication checking" in message:
         return None
     if message.startswith("uncaptured python exception, closing channel") and _CLIENT_LEFT.search(message):
         return int(loggers.LevelsByName.INFO)

@@ -7,22 +7,27 @@ Rules
 -----
 * Duty: ``Turn`` sits in supervisord's socket map, so its hook runs in every turn of the loop, at least once a second,
   with or without the speed-ups.
-* Speed-up: a signal writes a byte to a pipe of ours (``signal.set_wakeup_fd``), which ends the poll.
-* Speed-up: the poll's timeout is cut to the moment the next transition is due, and to zero for one turn after each
-  change of state. A moment counts only while supervisor will act on it: one that stays in the past would let the loop
-  spin (a program in BACKOFF is not started again, and so never moved on, once a stop began).
-* ``BOOTSEAL_SPEEDUPS=off`` turns both off: everything is as correct, and slower.
+* Speed-up ``wake``: a signal writes a byte to a pipe of ours (``signal.set_wakeup_fd``), which ends the poll.
+* Speed-up ``poll``: the poll's timeout is cut to the moment the next transition is due, and to zero for one turn after each
+  change of state. A moment counts only while something will act on it: one that stays in the past would let the loop spin.
+* Speed-up ``stop``: programs of equal rank stop together (``supervisord.stopping``).
+* ``BOOTSEAL_SPEEDUPS`` names those that are on (``poll,wake``; ``on`` is all of them, ``off`` none): without one everything is as
+  correct, and slower. One that breaks stands aside by itself.
 """
 
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
 from supervisor import states
 
+from contract import errors
+from supervisord import steady_clock
+
+POLL, WAKE, STOP = "poll", "wake", "stop"
+SPEEDUPS = frozenset({POLL, WAKE, STOP})
 _DRAIN_BYTES = 4096
 _MARGIN_SECONDS = 0.001
 """Supervisor compares with ``>``, so a poll that ends exactly when something is due is a little early."""
@@ -74,12 +79,16 @@ class Turn:
 class PromptPoll:
     """Cuts the timeout of supervisord's poll to what is due."""
 
-    def __init__(self, supervisor: Any, next_due: Callable[[], float | None]) -> None:
-        """``next_due`` gives seconds until a transition of ours is due, or None."""
+    def __init__(
+        self, supervisor: Any, next_due: Callable[[], float | None], on_fault: Callable[[Exception], None]
+    ) -> None:
+        """``next_due`` gives seconds until a transition of ours is due, or None; ``on_fault`` learns why it stood aside."""
         self._supervisor = supervisor
         self._next_due = next_due
+        self._on_fault = on_fault
         self._poll = supervisor.options.poller.poll
         self._changed = True
+        self._is_broken = False
 
     def install(self) -> None:
         """Wrap the poller's ``poll``."""
@@ -91,40 +100,47 @@ class PromptPoll:
 
     def poll(self, timeout: float) -> Any:
         """Poll for at most ``timeout`` seconds, less where something is due before."""
+        return self._poll(timeout if self._is_broken else self._cut(timeout))
+
+    def _cut(self, timeout: float) -> float:
         changed, self._changed = self._changed, False
-        return self._poll(0 if changed else max(0.0, min(timeout, self._timeout(timeout))))
+        if changed:
+            return 0
+        try:
+            return max(0.0, min(timeout, self._timeout(timeout)))
+        except Exception as error:
+            self._is_broken = True
+            self._on_fault(error)
+            return timeout
 
     def _timeout(self, limit: float) -> float:
-        supervisor = self._supervisor
-        is_stopping = supervisor.options.mood < states.SupervisorStates.RUNNING
-        if is_stopping:
-            groups = supervisor.stop_groups
-            if groups and not groups[-1].get_unstopped_processes():
-                return 0.0  # a group that is already stopped would cost a whole poll
-        now = time.time()
+        now = steady_clock.CLOCK.time()
         moments = [ours] if (ours := self._next_due()) is not None else []
-        for group in supervisor.process_groups.values():
+        for group in self._supervisor.process_groups.values():
             moments.extend(
-                due - now + _MARGIN_SECONDS
-                for process in group.processes.values()
-                if (due := _due(process, is_stopping=is_stopping)) is not None
+                due - now + _MARGIN_SECONDS for process in group.processes.values() if (due := _due(process)) is not None
             )
         return min(moments, default=limit)
 
 
-def _due(process: Any, *, is_stopping: bool) -> float | None:
-    """Return the wall-clock moment at which supervisor will move ``process`` on, or None."""
+def _due(process: Any) -> float | None:
+    """Return the moment on the steady clock at which supervisor will move ``process`` on, or None."""
     match process.state:
         case states.ProcessStates.STARTING:
             return float(process.laststart + process.config.startsecs)
-        case states.ProcessStates.BACKOFF:
-            return None if is_stopping else float(process.delay)
         case states.ProcessStates.STOPPING:
             return float(process.delay)
         case _:
             return None
 
 
-def speedups_wanted() -> bool:
-    """Say whether the speed-ups may be installed."""
-    return os.environ.get("BOOTSEAL_SPEEDUPS", "on") != "off"
+def speedups() -> frozenset[str]:
+    """Return the speed-ups that are wanted; raises BootsealError when BOOTSEAL_SPEEDUPS names another."""
+    text = os.environ.get("BOOTSEAL_SPEEDUPS", "on")
+    if text in {"on", "off"}:
+        return SPEEDUPS if text == "on" else frozenset()
+    names = frozenset(text.split(","))
+    if unknown := names - SPEEDUPS:
+        what = f"BOOTSEAL_SPEEDUPS={text}"
+        raise errors.BootsealError(what, f"there is no {min(unknown)!r}", f"write on, off or some of {', '.join(sorted(SPEEDUPS))}")
+    return names

@@ -1,8 +1,12 @@
-"""What becomes of the boot: the seal program's end, the deadline, a reported failure, and what follows.
+"""What becomes of the container: the seal program's end, the deadline, a reported failure, a program's end, and what follows.
 
 Rules
 -----
 * A failure is said once, as ``BootstrapFailed``, and stands in the termination log.
+* A program whose ``on_exit`` is ``exit`` ends the container with its own code, 128+N for signal N, whenever it ends. One whose
+  ``on_fatal`` is ``exit`` ends a sealed container with 6 when it is given up; before the seal that is a failed boot. Either is
+  said as ``ContainerEnding``, with the program's last lines, and stands in the termination log.
+* Once anything ends the container nothing later changes its exit code; a held boot is ended by a request only.
 * Under ``on_failure: exit`` the container ends with 6; under ``hold`` it stays up, unready, and may still be sealed, late.
 """
 
@@ -10,7 +14,7 @@ from collections.abc import Callable
 
 from contract import clock, errors, events, exit_codes, snapshot, termination
 from manifest import plan
-from supervisord import readiness_book, sealing
+from supervisord import entries, readiness_book, sealing
 
 
 class Outcome:
@@ -29,6 +33,11 @@ class Outcome:
         self._sealing = the_sealing
         self._emitter = emitter
         self._end = end
+
+    @property
+    def boot_sealed_at(self) -> str | None:
+        """When this boot was first sealed (RFC 3339), or None."""
+        return self._sealing.boot_sealed_at
 
     def on_seal_exit(self, ended: snapshot.Exit | None) -> None:
         """The seal program ended: take its record, or know why there is none."""
@@ -63,8 +72,46 @@ class Outcome:
             self._end(exit_codes.INFRASTRUCTURE_FAILURE)
         self._book.touch()
 
+    def on_program_exit(self, entry: entries.Entry) -> None:
+        """A program's process ended and nobody had asked for it."""
+        if entry.program.on_exit == plan.END and not self._sealing.is_over:
+            ended = entry.last_exit
+            code = exit_codes.INFRASTRUCTURE_FAILURE if ended is None else _code(ended)
+            self._leave(entry, f"program {entry.program.name} {ended or 'exited'}, and its on_exit is exit", code)
+
+    def on_program_fatal(self, entry: entries.Entry) -> None:
+        """A program was given up."""
+        if entry.program.on_fatal != plan.END:
+            return
+        cause = f"program {entry.program.name} {entry.reason}, and its on_fatal is exit"
+        if self._sealing.is_sealed:
+            self._leave(entry, cause, exit_codes.INFRASTRUCTURE_FAILURE)
+        elif not entry.must_be_ready:  # of one that must be ready the seal program says it
+            self.fail("supervise", self._with_last_words(entry, cause))
+
+    def _leave(self, entry: entries.Entry, cause: str, exit_code: int) -> None:
+        name = entry.program.name
+        self._sealing.stop(cause)
+        self._emitter.emit(
+            "ContainerEnding", program=name, cause=cause, exit_code=exit_code, last_output=self._book.last_lines(name)
+        )
+        termination.write(self._with_last_words(entry, cause))
+        self._end(exit_code)
+        self._book.touch()
+
+    def _with_last_words(self, entry: entries.Entry, cause: str) -> str:
+        lines = self._book.last_lines(entry.program.name)
+        return f"{cause}; its last output: {' | '.join(lines)}" if lines else cause
+
     def _why_not_sealed(self) -> str:
         """Say what keeps the seal program from sealing what is ready."""
         entry, lines = self._book.entries.get(plan.SEAL), self._book.last_lines(plan.SEAL)
         words = f"; its last output: {' | '.join(lines)}" if lines else ""
         return f"the seal was not written: {plan.SEAL} {entry.reason if entry else 'is unknown to supervisord'}{words}"
+
+
+def _code(ended: snapshot.Exit) -> int:
+    """Return the exit code that says how a process ended, as a shell would."""
+    if ended.signal is not None:
+        return exit_codes.from_signal(ended.signal)
+    return exit_codes.OK if ended.code is None else ended.code

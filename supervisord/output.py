@@ -16,6 +16,7 @@ import collections
 import os
 import select
 import time
+from collections.abc import Callable
 
 _PIPE_BUF = 4096
 BACKLOG_LIMIT = 1024 * 1024
@@ -120,11 +121,14 @@ def _is_in_error(fd: int) -> bool:
 class LineForwarder:
     """Forwards programs' output in whole lines and remembers the last lines of each program."""
 
-    def __init__(self, channels: dict[str, Channel]) -> None:
-        """``channels`` maps "stdout" and "stderr" to where they go."""
+    def __init__(
+        self, channels: dict[str, Channel], mask: Callable[[str, str], str] = lambda _program, text: text
+    ) -> None:
+        """``channels`` maps "stdout" and "stderr" to where they go; ``mask`` hides a program's secrets in its last lines."""
         self._channels = channels
+        self._mask = mask
         self._partial: dict[tuple[str, str], bytes] = {}
-        self._last: dict[str, collections.deque[bytes]] = {}
+        self._last: dict[tuple[str, str], collections.deque[bytes]] = {}
 
     def take(self, program: str, stream: str, data: bytes) -> None:
         """Forward the complete lines of ``data`` and keep the rest until its line is complete."""
@@ -145,18 +149,22 @@ class LineForwarder:
                 self._forward(program, stream, rest + b"\n")
 
     def last_lines(self, program: str) -> tuple[str, ...]:
-        """Return the last lines that ``program`` wrote, at most five and 512 bytes, oldest first."""
+        """Return the last lines that ``program`` wrote to stderr, or where it wrote none to stdout, oldest first.
+
+        At most five and 512 bytes.
+        """
         lines: list[str] = []
         left = _LAST_BYTES
-        for line in reversed(self._last.get(program, ())):
+        said = self._last.get((program, "stderr")) or self._last.get((program, "stdout")) or collections.deque()
+        for line in reversed(said):
             left -= len(line)
             if left < 0:
                 break
-            lines.append(line.decode("utf-8", "replace"))
+            lines.append(self._mask(program, line.decode("utf-8", "replace")))
         return tuple(reversed(lines))
 
     def _forward(self, program: str, stream: str, data: bytes) -> None:
         self._channels[stream].write(data)
-        last = self._last.setdefault(program, collections.deque(maxlen=LAST_LINES))
+        last = self._last.setdefault((program, stream), collections.deque(maxlen=LAST_LINES))
         for line in data[-8 * _LAST_BYTES :].splitlines()[-LAST_LINES:]:
             last.append(line[:_LAST_BYTES])

@@ -4,6 +4,7 @@ supervisor 4.3.0, ``Subprocess.finish``: ``exitstatus`` is None then, and -1 for
 """
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from contract import snapshot
@@ -12,7 +13,9 @@ from contract import snapshot
 class Reaper:
     """Wraps ``options.waitpid``; supervisor handles each end right after it reaped it, so the last one is enough."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_reaped: Callable[[int], None]) -> None:
+        """``on_reaped`` learns of each process that was reaped; supervisor takes at most 100 a turn, so another may wait."""
+        self._on_reaped = on_reaped
         self._last: tuple[int, snapshot.Exit] | None = None
 
     def install(self, options: Any) -> None:
@@ -23,6 +26,7 @@ class Reaper:
             pid, status = original()
             if pid:
                 self._last = (pid, how(status))
+                self._on_reaped(pid)
             return pid, status
 
         options.waitpid = waitpid

@@ -30,7 +30,8 @@ def render(the_plan: plan.Plan) -> str:
         _section("unix_http_server", [("file", run.supervisor_socket), ("chmod", "0700")]),
         _section("supervisord", _supervisord(the_plan, run)),
         _section("supervisorctl", [("serverurl", f"unix://{run.supervisor_socket}")]),
-        _section("rpcinterface:supervisor", [(_FACTORY, "supervisor.rpcinterface:make_main_rpcinterface")]),
+        _section("ctlplugin:bootseal", [("supervisor.ctl_factory", "supervisord.ctl:make")]),
+        _section("rpcinterface:supervisor", [(_FACTORY, "supervisord.operators:make")]),
         _section("rpcinterface:bootseal", [(_FACTORY, "supervisord.extension:make"), ("run_directory", run.path)]),
         *(_program(program) for program in the_plan.programs),
     ]

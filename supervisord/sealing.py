@@ -89,9 +89,25 @@ class Sealing:
         self._phase = snapshot.HELD if self._plan.boot.on_failure == "hold" else snapshot.STOPPING
         return True
 
-    def stop(self) -> None:
-        """The generation ends: its seal no longer counts."""
+    @property
+    def is_stopping(self) -> bool:
+        """Whether this generation stops."""
+        return self._phase == snapshot.STOPPING
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this generation stops, or its boot failed and is held: no program's end ends it any more."""
+        return self._phase in {snapshot.STOPPING, snapshot.HELD}
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether this generation is sealed and nothing ends it."""
+        return self._phase == snapshot.SEALED
+
+    def stop(self, cause: str | None = None) -> None:
+        """The generation ends, because of ``cause`` where nobody asked for it: its seal no longer counts."""
         self._phase = snapshot.STOPPING
+        self._failure = self._failure or cause
         self._seal = None
         self._deadline = None
 

@@ -19,13 +19,38 @@ SHA256 = "ab" * 32
 
 
 def program(name: str, *, role: str = "program", required: bool = True, **changes: Any) -> plan.ProgramPlan:
-    """Return a program that is ready after one second."""
+    """Return a program that is ready after one second; a one-shot, when it exited 0."""
+    kind = {"probes": plan.SUBSCRIPTION}.get(role, plan.EXIT if changes.get("oneshot") else plan.RUNNING)
     made = plan.ProgramPlan(
-        name=name, role=role, argv=("/bin/true",), required=required, oneshot=False, after=(), ready_for_seconds=1.0,
-        environment={}, directory=None, stop_signal="TERM", stop_timeout_seconds=10.0, start_retries=3, priority=10,
-        artifacts=(),
+        name=name, role=role, argv=("/bin/true",), required=required, oneshot=False, after=(), rank=0,
+        ready=ready(kind), live=None, on_exit=plan.RESTART, on_fatal=plan.DEGRADE,
+        restart=plan.RestartPlan(0.2, 30.0, 60.0, 5, 60.0), environment={}, directory=None, stop_signal="TERM",
+        stop_timeout_seconds=10.0, start_retries=3, priority=10, artifacts=(),
     )  # fmt: skip
     return dataclasses.replace(made, **changes)
+
+
+def ready(kind: str, **changes: Any) -> plan.ReadyPlan:
+    """Return a proof of readiness of ``kind``; ``running`` takes a second."""
+    made = plan.ReadyPlan(
+        kind=kind, for_seconds=1.0 if kind == plan.RUNNING else 0.0, descriptor=None, pattern=None, path=None,
+        check=None, watchdog_seconds=None, timeout_seconds=None,
+    )  # fmt: skip
+    return dataclasses.replace(made, **changes)
+
+
+def check(kind: str, **changes: Any) -> plan.CheckPlan:
+    """Return a check from outside of ``kind``."""
+    made = plan.CheckPlan(
+        kind=kind, url=None, host=None, port=None, path=None, argv=(), headers={}, status_low=200, status_high=299,
+        body=None, timeout_seconds=1.0,
+    )  # fmt: skip
+    return dataclasses.replace(made, **changes)
+
+
+def needs(*names: str, condition: str = plan.READY, bind: bool = False) -> tuple[plan.Need, ...]:
+    """Return what a program that comes after ``names`` needs."""
+    return tuple(plan.Need(name, condition, bind) for name in names)
 
 
 def own_programs() -> tuple[plan.ProgramPlan, ...]:
@@ -54,6 +79,7 @@ def make_plan(*programs: plan.ProgramPlan, **changes: Any) -> plan.Plan:
         identity=plan.IdentityPlan(env=None, default="box", store=None), artifacts=(),
         programs=(probes, stage_b, *(programs or (program("api"),)), seal), empty_required_set=False,
         probes=plan.ProbesPlan(host="127.0.0.1", port=8080, metrics_host="127.0.0.1", metrics_port=None),
+        stop=plan.StopPlan(drain_seconds=0.0, grace_seconds=None, budget_seconds=30.0), signals=(),
     )  # fmt: skip
     return dataclasses.replace(made, **changes)
 
@@ -63,7 +89,7 @@ def view(name: str, **changes: Any) -> snapshot.ProgramView:
     made = snapshot.ProgramView(
         name=name, role="program", required=True, oneshot=False, state=snapshot.READY, reason="", since=WALL,
         supervisor_state="RUNNING", pid=100, pid_start=1000, ready_by="running for 1s", ready_at=WALL, last_exit=None,
-        exits=0, restarts=0, last_output=(),
+        exits=0, restarts=0, last_output=(), status="", final=False,
     )  # fmt: skip
     return dataclasses.replace(made, **changes)
 

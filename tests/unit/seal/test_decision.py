@@ -34,7 +34,7 @@ def decide(the_plan: plan.Plan = PLAN, **changes) -> decision.Decision:
 
 
 PENDING = {"state": snapshot.PENDING, "reason": "not yet"}
-FAILED = {"state": snapshot.FAILED, "reason": "is FATAL"}
+FAILED = {"state": snapshot.FAILED, "reason": "is FATAL", "final": True}
 
 
 def test_when_everything_required_is_ready_it_is_complete_with_the_manifests_programs_in_order():
@@ -65,6 +65,12 @@ def test_a_state_that_nobody_knows_is_never_ready():
 
 def test_a_failed_required_program_ends_the_boot_at_once_also_while_others_are_late():
     assert decide(migrate=PENDING, api=FAILED) == decision.Failed("api", "program api is FATAL")
+
+
+def test_a_failure_that_may_mend_is_waited_for():
+    reason = "its live check fails: connection refused"
+    verdict = decide(api={"state": snapshot.FAILED, "reason": reason, "final": False})
+    assert verdict == decision.Waiting({"api": reason})
 
 
 def test_an_unknown_required_program_ends_the_boot_at_once():

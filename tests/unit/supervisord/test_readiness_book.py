@@ -2,14 +2,14 @@ import dataclasses
 
 from contract import snapshot
 from manifest import plan
-from supervisord import ledger, readiness_book
+from supervisord import entries, ledger, readiness_book
 from tests.unit import boots
 
 OK, KILLED = snapshot.Exit(0, None), snapshot.Exit(None, 9)
 
 
-def at(seconds: float) -> ledger.Moment:
-    return ledger.Moment(seconds, f"wall-{seconds:g}")
+def at(seconds: float) -> entries.Moment:
+    return entries.Moment(seconds, f"wall-{seconds:g}")
 
 
 def book(*programs) -> readiness_book.Book:
@@ -18,13 +18,13 @@ def book(*programs) -> readiness_book.Book:
     start(made, plan.PROBES, 0, pid=10)
     made.on_subscription(plan.PROBES, True, at(0))
     start(made, plan.STAGE_B, 0, pid=11)
-    made.on_supervisor_state(plan.STAGE_B, ledger.EXITED, at(0), OK, "")
+    made.on_supervisor_state(plan.STAGE_B, entries.EXITED, at(0), OK, "")
     made.take_changes()
     return made
 
 
 def start(made: readiness_book.Book, name: str, seconds: float, pid: int = 42) -> None:
-    made.on_supervisor_state(name, ledger.STARTING, at(seconds), None, "")
+    made.on_supervisor_state(name, entries.STARTING, at(seconds), None, "")
     made.on_spawn(name, pid, 7, at(seconds))
 
 
@@ -44,7 +44,7 @@ def test_dependants_are_held_until_what_they_need_is_ready_one_after_another():
     assert [made.is_held(name) for name in ("migrate", "api", "web")] == [False, True, True]
     start(made, "migrate", 1)
     assert made.is_held("api")
-    made.on_supervisor_state("migrate", ledger.EXITED, at(2), OK, "")
+    made.on_supervisor_state("migrate", entries.EXITED, at(2), OK, "")
     assert [made.is_held(name) for name in ("api", "web")] == [False, True]
     start(made, "api", 2)
     made.advance(at(2.9))
@@ -57,7 +57,7 @@ def test_a_failure_reaches_every_dependant_at_once_with_the_first_cause():
     made = book(*CHAIN)
     start(made, "migrate", 1)
     made.take_changes()
-    made.on_supervisor_state("migrate", ledger.EXITED, at(2), snapshot.Exit(3, None), "")
+    made.on_supervisor_state("migrate", entries.EXITED, at(2), snapshot.Exit(3, None), "")
     assert {change.program.name: change.state for change in made.take_changes()} == dict.fromkeys(
         ("migrate", "api", "web"), snapshot.FAILED
     )
@@ -69,17 +69,17 @@ def test_a_failure_reaches_every_dependant_at_once_with_the_first_cause():
 def test_a_dependant_recovers_with_what_it_needs():
     made = book(*CHAIN)
     start(made, "migrate", 1)
-    made.on_supervisor_state("migrate", ledger.EXITED, at(2), KILLED, "")
+    made.on_supervisor_state("migrate", entries.EXITED, at(2), KILLED, "")
     start(made, "migrate", 3)
     assert made.entries["web"].state == snapshot.PENDING
-    made.on_supervisor_state("migrate", ledger.EXITED, at(4), OK, "")
+    made.on_supervisor_state("migrate", entries.EXITED, at(4), OK, "")
     assert made.entries["api"].reason == "is about to be started"
 
 
 def test_a_program_that_was_started_before_is_never_held():
     made = book(*CHAIN[:2])
     start(made, "api", 1)
-    made.on_supervisor_state("api", ledger.STOPPED, at(2), KILLED, "")
+    made.on_supervisor_state("api", entries.STOPPED, at(2), KILLED, "")
     assert made.entries["api"].reason == "was stopped"
 
 
@@ -91,7 +91,7 @@ def test_programs_that_wait_for_each_other_are_pending_and_settle():
 
 def test_a_circle_with_a_failure_in_it_settles_too():
     made = book(boots.program("a", after=("b",)), boots.program("b", after=("a", "x")), boots.program("x"))
-    made.on_supervisor_state("x", ledger.FATAL, at(1), None, "")
+    made.on_supervisor_state("x", entries.FATAL, at(1), None, "")
     assert made.entries["a"].state == made.entries["b"].state == snapshot.FAILED
     assert len(made.entries["a"].reason) < 400
 
@@ -100,7 +100,7 @@ def test_the_revision_grows_with_every_visible_change_and_only_then():
     made = book(boots.program("api"))
     revision = made.revision
     made.advance(at(0.5))
-    made.on_supervisor_state("nobody", ledger.RUNNING, at(1), None, "")
+    made.on_supervisor_state("nobody", entries.RUNNING, at(1), None, "")
     assert made.revision == revision
     start(made, "api", 1)
     assert made.revision > revision
@@ -112,7 +112,7 @@ def test_the_revision_grows_with_every_visible_change_and_only_then():
 
 
 def test_time_alone_makes_ready_exactly_when_it_is_due():
-    made = book(boots.program("a"), boots.program("b", ready_for_seconds=5.0))
+    made = book(boots.program("a"), boots.program("b", ready=boots.ready("running", for_seconds=5.0)))
     assert made.next_due() is None
     start(made, "a", 1)
     start(made, "b", 1)
@@ -126,7 +126,7 @@ def test_time_alone_makes_ready_exactly_when_it_is_due():
 
 def test_nothing_stays_due_in_the_past_whatever_ends_or_stops_the_program():
     """Supervisord's loop polls with a timeout of zero until the next due moment has passed."""
-    for state in (ledger.STOPPING, ledger.STOPPED, ledger.EXITED, ledger.BACKOFF, ledger.FATAL, ledger.UNKNOWN):
+    for state in (entries.STOPPING, entries.STOPPED, entries.EXITED, entries.BACKOFF, entries.FATAL, entries.UNKNOWN):
         made = book(boots.program("api"))
         start(made, "api", 1)
         made.on_supervisor_state("api", state, at(1.5), None, "")
@@ -151,7 +151,7 @@ def test_no_program_of_the_manifest_starts_before_the_probe_server_and_stage_b_a
     }  # fmt: skip
     assert [made.is_held(name) for name in ("probes", "bootstrap", "api")] == [False, False, True]
     start(made, plan.STAGE_B, 1)
-    made.on_supervisor_state(plan.STAGE_B, ledger.EXITED, at(1), snapshot.Exit(6, None), "")
+    made.on_supervisor_state(plan.STAGE_B, entries.EXITED, at(1), snapshot.Exit(6, None), "")
     assert made.entries["api"].state == snapshot.FAILED
     assert "needs bootstrap, which exited with code 6" in made.entries["api"].reason
 
@@ -161,11 +161,11 @@ def test_waiting_counts_what_is_missing_and_tells_trouble():
     assert made.waiting(0) == (3, False)
     assert made.waiting(2) == (5, True)
     start(made, "migrate", 1)
-    made.on_supervisor_state("migrate", ledger.EXITED, at(2), OK, "")
+    made.on_supervisor_state("migrate", entries.EXITED, at(2), OK, "")
     assert made.waiting(0) == (2, False)
     start(made, "api", 2)
     made.advance(at(3))
-    made.on_supervisor_state("api", ledger.EXITED, at(4), KILLED, "")
+    made.on_supervisor_state("api", entries.EXITED, at(4), KILLED, "")
     assert made.waiting(0) == (2, True)
     start(made, "api", 5)
     assert made.waiting(0) == (2, True), "an exit between two polls must not be missed"
@@ -213,7 +213,7 @@ def test_changes_merged_one_by_one_give_the_whole_ledger():
     copy = build(made.revision, made.take_unsent())
     start(made, "migrate", 1)
     copy = snapshot.merge(copy, build(made.revision, made.take_unsent()))
-    made.on_supervisor_state("migrate", ledger.EXITED, at(2), OK, "")
+    made.on_supervisor_state("migrate", entries.EXITED, at(2), OK, "")
     copy = snapshot.merge(copy, build(made.revision, made.take_unsent()))
     assert copy == snapshot.parse(made.text(build).encode(), "ledger")
 
@@ -241,7 +241,7 @@ def test_the_last_lines_of_a_program_are_in_its_view():
 def test_a_program_that_is_not_ours_changes_nothing():
     made = book(boots.program("a"))
     before, revision = dict(made.entries), made.revision
-    made.on_supervisor_state("stranger", ledger.FATAL, at(1), None, "")
+    made.on_supervisor_state("stranger", entries.FATAL, at(1), None, "")
     made.on_spawn("stranger", 1, 1, at(1))
     made.remove("stranger")
     assert (made.entries, made.revision) == (before, revision)

@@ -1,0 +1,253 @@
+"""The supervisorctl plug-in: ``ready`` and ``why``, and the reason of a start that was refused.
+
+supervisorctl loads it by ``[ctlplugin:bootseal]``, from the Python that it runs on: that must be the one bootseal is
+installed in.
+
+Rules
+-----
+* It tells what PID 1's ledger says and decides nothing more: ready is a sealed generation in which nobody is waited for.
+* ``ready`` exits 0 or 1; 2 for wrong arguments; 4 when supervisord cannot be asked, as ``status`` does.
+* A call has a deadline: supervisord answers nobody while it is stopped.
+* What programs printed is shown without control characters.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import http.client
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from supervisor import supervisorctl, xmlrpc
+from supervisor.compat import xmlrpclib
+
+from contract import errors, snapshot
+
+_CALL_SECONDS = 5.0
+_PAUSE_SECONDS = 0.1
+_NOT_READY, _USAGE, _UNREACHABLE = 1, 2, 4
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
+_STOCK_TEXT = re.compile(r"[A-Z_]+(:|$)")
+"""How supervisor's own fault texts begin: with the name of their code."""
+_REASONED = frozenset({xmlrpc.Faults.SPAWN_ERROR, xmlrpc.Faults.ABNORMAL_TERMINATION, xmlrpc.Faults.FAILED})
+_HELP = {
+    "ready": (
+        "ready\t\t\tSay whether everything required is ready: exit status 0, or 1 and what is missing",
+        "ready --wait <duration>\tThe same, once it is ready or the duration (500ms, 30s, 2m) is over",
+    ),
+    "why": ("why <name> [...]\tSay what is known of a program: state, reason, how it ended, its last output",),
+}
+
+
+def make(controller: Any) -> "Plugin":
+    """Build the plug-in for supervisorctl's ``controller``."""
+    return Plugin(controller)
+
+
+class Unreachable(errors.BootsealError):
+    """Supervisord cannot be asked."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Missing:
+    """One requirement that is not met."""
+
+    name: str
+    state: str
+    reason: str
+
+
+def missing(summary: snapshot.Summary, ledger: snapshot.Snapshot) -> list[Missing]:
+    """Return what ``ledger`` lacks to be ready; ``summary`` also counts what supervisord does not know."""
+    found = [
+        Missing(view.name, view.state, view.reason)
+        for view in ledger.programs
+        if view.required and view.role != "seal" and view.state != snapshot.READY
+    ]
+    unknown = summary.waiting - len(found)
+    if unknown > 0 and summary.revision == ledger.revision:
+        found.append(Missing("(removed)", snapshot.FAILED, f"required programs unknown to supervisord: {unknown}"))
+    if ledger.phase != snapshot.SEALED:
+        found.append(Missing("(boot)", ledger.phase, ledger.failure or _phase_reason(ledger.phase)))
+    return found
+
+
+def _phase_reason(phase: str) -> str:
+    words = {snapshot.BOOTING: "is not sealed yet", snapshot.STOPPING: "everything stops"}
+    return words.get(phase, "is not sealed")
+
+
+def seconds(text: str) -> float | None:
+    """Return the duration ``text`` (500ms, 30s, 2m, 1h) in seconds, or None when it is none."""
+    found = _DURATION.fullmatch(text)
+    return float(found[1]) * _UNITS[found[2]] if found else None
+
+
+class Plugin(supervisorctl.ControllerPluginBase):  # type: ignore[misc]
+    """The commands; ``do_*`` and ``help_*`` are supervisorctl's names for them."""
+
+    name = "bootseal"
+
+    def __init__(self, controller: Any) -> None:
+        super().__init__(controller)
+        default = next((one for one in controller.options.plugins if hasattr(one, "_startresult")), None)
+        self._has_default = default is not None
+        if default is not None:
+            default._startresult = _with_reason(default._startresult)
+            default.help_ready, default.help_why = self.help_ready, self.help_why
+
+    # --- ready ------------------------------------------------------------------------------------------------
+
+    def do_ready(self, arg: str) -> None:
+        """Say whether everything required is ready."""
+        words = arg.replace("=", " ").split()
+        patience = seconds(words[1]) if len(words) == 2 and words[0] == "--wait" else None
+        if words and patience is None:
+            self._refuse("ready")
+            return
+        deadline = time.monotonic() + (patience or 0.0)
+        while True:
+            try:
+                lacks = self._missing()
+            except Unreachable as error:
+                lines, status = [str(error)], _UNREACHABLE
+            else:
+                width = max((len(one.name) for one in lacks), default=0)
+                lines = [f"{one.name:<{width}}  {one.state:<7}  {one.reason}" for one in lacks] or ["ready"]
+                status = _NOT_READY if lacks else supervisorctl.LSBInitExitStatuses.SUCCESS
+            if not status or time.monotonic() >= deadline:
+                break
+            time.sleep(_PAUSE_SECONDS)
+        self._say(*lines)
+        self.ctl.exitstatus = status
+
+    def help_ready(self) -> None:
+        """Print what ``ready`` does."""
+        self._say(*_HELP["ready"])
+
+    def _missing(self) -> list[Missing]:
+        summary: snapshot.Summary = self._asked("summary", snapshot.parse_summary)
+        if summary.phase == snapshot.SEALED and not summary.waiting:
+            return []
+        return missing(summary, self._asked("snapshot", snapshot.parse))
+
+    # --- why --------------------------------------------------------------------------------------------------
+
+    def do_why(self, arg: str) -> None:
+        """Say what is known of a program."""
+        names = arg.split()
+        if not names:
+            self._refuse("why")
+            return
+        try:
+            ledger: snapshot.Snapshot = self._asked("snapshot", snapshot.parse)
+        except Unreachable as error:
+            self._say(str(error))
+            self.ctl.exitstatus = _UNREACHABLE
+            return
+        for name in names:
+            view = ledger.program(name)
+            if view is None:
+                self._say(f"{name}: ERROR (no such process)")
+                self.ctl.exitstatus = _NOT_READY
+            else:
+                self._say(*_told(view))
+
+    def help_why(self) -> None:
+        """Print what ``why`` does."""
+        self._say(*_HELP["why"])
+
+    # --- the rim ----------------------------------------------------------------------------------------------
+
+    def do_help(self, arg: str) -> None:
+        """List the commands; a single one is the default plug-in's to explain, which would deny knowing it."""
+        if not arg or not self._has_default:
+            super().do_help(arg)
+
+    def _refuse(self, command: str) -> None:
+        self._say(f"Error: wrong arguments for {command}", *_HELP[command])
+        self.ctl.exitstatus = _USAGE
+
+    def _asked(self, method: str, parse: Callable[[bytes, str], Any]) -> Any:
+        """Return what ``parse`` makes of the answer of ``bootseal.METHOD``; raises Unreachable."""
+        url = str(self.ctl.options.serverurl)
+        try:
+            with _deadline():
+                answer = getattr(self.ctl.get_server_proxy("bootseal"), method)()
+            return parse(str(answer).encode(), url)
+        except errors.InvalidRecord as error:
+            raise Unreachable(error.what, error.why, "is this supervisorctl of the same bootseal?") from error
+        except xmlrpclib.Fault as fault:
+            _refused(url, fault)
+        except xmlrpclib.ProtocolError as error:
+            if error.errcode == http.HTTPStatus.UNAUTHORIZED:
+                raise  # supervisorctl asks for the password
+            raise Unreachable(url, f"it answered HTTP status {error.errcode}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(url, _reason(error)) from error
+
+    def _say(self, *lines: str) -> None:
+        """Print ``lines``, whatever the terminal's encoding cannot show replaced."""
+        encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+        for line in lines:
+            shown = "".join(one if one.isprintable() or one == "\t" else "?" for one in line)
+            self.ctl.output(shown.encode(encoding, "replace").decode(encoding))
+
+
+def _refused(url: str, fault: Any) -> NoReturn:
+    if fault.faultCode == xmlrpc.Faults.UNKNOWN_METHOD:
+        raise Unreachable(url, "this supervisord has no bootseal in it") from fault
+    raise Unreachable(url, f"it refused: {fault.faultString}") from fault
+
+
+def _reason(error: Exception) -> str:
+    """Return ``error`` in supervisorctl's own words where it has some."""
+    words = {errno.ENOENT: "no such file", errno.ECONNREFUSED: "refused connection"}
+    if isinstance(error, TimeoutError):
+        return f"no answer within {_CALL_SECONDS:g} s"
+    if not isinstance(error, OSError):
+        return f"its answer is no HTTP: {error!r}"
+    return words.get(error.errno or 0, errors.describe_os_error(error))
+
+
+@contextlib.contextmanager
+def _deadline() -> Iterator[None]:
+    """Give the sockets that are made meanwhile a timeout: supervisorctl's have none."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_CALL_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _with_reason(stock: Any) -> Any:
+    """Return supervisorctl's line for the result of a start so that a reason of ours is printed."""
+
+    def startresult(result: dict[str, Any]) -> Any:
+        text = str(result.get("description") or "")
+        if result["status"] not in _REASONED or not text or _STOCK_TEXT.match(text):
+            return stock(result)
+        group, name = result["group"], result["name"]
+        return f"{supervisorctl.make_namespec(group, name)}: ERROR ({text})"
+
+    return startresult
+
+
+def _told(view: snapshot.ProgramView) -> list[str]:
+    kind = "required" if view.required else "optional"
+    lines = [f"{view.name}: {view.state}{f': {view.reason}' if view.reason else ''}"]
+    pid = f", pid {view.pid}" if view.pid else ""
+    lines.append(f"  {kind}; supervisord says {view.supervisor_state}{pid}; {view.state} since {view.since}")
+    if view.ready_by:
+        lines.append(f"  last ready at {view.ready_at} by {view.ready_by}")
+    if view.last_exit:
+        lines.append(f"  its last process {view.last_exit}; ended unasked {view.exits} times, {view.restarts} restarts")
+    if view.status:
+        lines.append(f"  it says: {view.status}")
+    return lines + [f"  | {line}" for line in view.last_output]
