@@ -8,16 +8,17 @@ import re
 from collections.abc import Iterable, Mapping
 
 SHOWN = "***"
-_NAME = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|PRIVATE|AUTH|(?:^|_)KEY(?:$|_)", re.IGNORECASE)
+_NAME = re.compile(r"PASS|_PWD|SECRET|TOKEN|CREDENTIAL|PRIVATE|AUTH|APIKEY|(?:^|_)KEY(?:$|_)", re.IGNORECASE)
 _LEAST_LENGTH = 4
 """A shorter value is no secret, and hiding it would hide half of the text."""
-_URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)")
+_URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s]+(?=@)")
 _CREDENTIALS = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{4,}", re.IGNORECASE)
 
 
 def secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values of ``environment`` whose names speak of secrets, longest first."""
-    found = {value for name, value in environment.items() if _NAME.search(name) and len(value) >= _LEAST_LENGTH}
+    """Return the values of ``environment`` whose names speak of secrets, longest first; text is shown by lines, so each line too."""
+    values = [value for name, value in environment.items() if _NAME.search(name)]
+    found = {part for value in values for part in (value, *value.splitlines()) if len(part) >= _LEAST_LENGTH}
     return tuple(sorted(found, key=len, reverse=True))
 
 

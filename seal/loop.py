@@ -2,7 +2,8 @@
 
 Rules
 -----
-* A poll is one small call, with a timeout. PID 1 not answering is waited out: the deadline is PID 1's.
+* A poll is one small call, with a timeout. PID 1 not answering is waited out: the deadline is PID 1's. News on PID 1's feed
+  make the next poll follow at once.
 * A failure is reported to PID 1, which says it once and decides what follows. Under ``on_failure: exit`` the seal
   program then exits 6; under ``hold`` it polls on, and a later readiness still seals, marked late.
 * The record is written by the one atomic routine, mode 0444, and read back strictly; a record that would not be
@@ -12,14 +13,12 @@ Rules
 import dataclasses
 import os
 import sys
-import time
 
 from contract import boot_record, clock, errors, events, exit_codes, files, process, rundir, snapshot
 from manifest import plan
-from seal import decision, record, signing_key
+from seal import decision, doorbell, record, signing_key
 from supervisord import client
 
-_PAUSE_SECONDS = 0.02
 _CALL_SECONDS = 2.0
 
 
@@ -51,6 +50,7 @@ def run_to_end(work: Work) -> int:
         "BootstrapSealStarted", generation=work.boot.generation, required_programs=required, timeout_seconds=timeout
     )
     seen_revision = -1
+    bell = doorbell.Doorbell(work.run)
     while True:
         ledger = _poll(work, seen_revision)
         if ledger is not None:
@@ -63,7 +63,7 @@ def run_to_end(work: Work) -> int:
                 if work.loaded.plan.boot.on_failure == "exit":
                     return exit_codes.INFRASTRUCTURE_FAILURE
             seen_revision = ledger.revision
-        time.sleep(_PAUSE_SECONDS)
+        bell.wait()
 
 
 def _poll(work: Work, seen_revision: int) -> snapshot.Snapshot | None:

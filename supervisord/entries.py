@@ -114,6 +114,25 @@ class Entry:
         """Whether the boot waits for it: a required program, the probe server, Stage B; never the seal itself."""
         return self.program.required and self.program.role != "seal"
 
+    @property
+    def visible(self) -> tuple[object, ...]:
+        """What of ``view`` may change: a cheap way to ask whether a reader would see a difference."""
+        return (
+            self.state,
+            self.reason,
+            self.since,
+            self.final,
+            self.supervisor_state,
+            self.pid,
+            self.pid_start,
+            self.ready_by,
+            self.ready_at,
+            self.last_exit,
+            self.exits,
+            self.spawns,
+            self.status,
+        )
+
     def view(self, last_output: tuple[str, ...]) -> snapshot.ProgramView:
         """Return what other processes see of this entry."""
         return snapshot.ProgramView(

@@ -178,7 +178,7 @@ class Extension:
     def on_stopping(self, _event: Any) -> None:
         """A stop or a reload begins: nothing is ready from now on."""
         is_reload = self.supervisor.options.mood == states.SupervisorStates.RESTARTING
-        if self._sealing.is_sealed and self._book.is_ready(plan.PROBES):
+        if self._sealing.was_sealed and self._book.is_ready(plan.PROBES):
             self._stopping.wait_for_reader()
         self._sealing.stop()
         self._book.touch()
@@ -220,8 +220,9 @@ class Extension:
         """Kill each process that did not become ready in time, fell silent, or fails its live check and must not."""
         for name, pid, why in self._book.take_overdue(now):
             self._emitter.emit("ProgramKilled", program=name, pid=pid, reason=why)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
+            for kill in (os.killpg, os.kill):  # a child makes its group itself, and may not have come to it
+                with contextlib.suppress(ProcessLookupError):
+                    kill(pid, signal.SIGKILL)
             self._poll.note_change()
 
     def _next_due(self) -> float | None:

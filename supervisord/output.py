@@ -23,6 +23,8 @@ BACKLOG_LIMIT = 1024 * 1024
 LINE_LIMIT = 16 * 1024
 LAST_LINES = 5
 _LAST_BYTES = 512
+_KEPT_BYTES = 2 * _LAST_BYTES
+"""Of each line: enough to know a secret that stands where the line is cut."""
 
 
 class Channel:
@@ -156,15 +158,17 @@ class LineForwarder:
         lines: list[str] = []
         left = _LAST_BYTES
         said = self._last.get((program, "stderr")) or self._last.get((program, "stdout")) or collections.deque()
-        for line in reversed(said):
-            left -= len(line)
+        for line in reversed(said):  # masked before it is cut: half a secret is not recognised
+            text = self._mask(program, line.decode("utf-8", "replace"))
+            shown = text.encode("utf-8", "replace")[:_LAST_BYTES]
+            left -= len(shown)
             if left < 0:
                 break
-            lines.append(self._mask(program, line.decode("utf-8", "replace")))
+            lines.append(shown.decode("utf-8", "ignore"))
         return tuple(reversed(lines))
 
     def _forward(self, program: str, stream: str, data: bytes) -> None:
         self._channels[stream].write(data)
         last = self._last.setdefault((program, stream), collections.deque(maxlen=LAST_LINES))
-        for line in data[-8 * _LAST_BYTES :].splitlines()[-LAST_LINES:]:
-            last.append(line[:_LAST_BYTES])
+        for line in b"\n".join(data[:-1].rsplit(b"\n", LAST_LINES)[-LAST_LINES:]).splitlines()[-LAST_LINES:]:
+            last.append(line[:_KEPT_BYTES])

@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         if not end.code:
             return exit_codes.OK
         cause = f"supervisord ended with {end.code}: {' '.join(said.last.split())}"
-    except Exception as error:
+    except BaseException as error:  # whatever it is, the exit code must not say that all went well
         cause = f"supervisord crashed: {type(error).__name__}: {error}"
     else:
         return exit_codes.OK

@@ -82,7 +82,7 @@ class Proofs:
     def watchdog_interval(self, name: str, seconds: float) -> None:
         """The program changed how often it feeds its watchdog."""
         run = self._run(name)
-        if run is not None and run.watchdog_seconds is not None:
+        if run is not None and run.watchdog_seconds is not None and seconds > 0:  # nobody turns it off but the manifest
             self._book.note(name, entries.now(), watchdog_seconds=seconds)
 
     def refused(self, reason: str) -> None:

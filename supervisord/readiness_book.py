@@ -159,6 +159,10 @@ class Book:
             name: entry.reason for name, entry in self.entries.items() if entry.must_be_ready and not entry.is_ready
         }
 
+    def is_waiting(self) -> bool:
+        """Say whether some program that must be ready is not."""
+        return any(entry.must_be_ready and not entry.is_ready for entry in self.entries.values())
+
     def waiting(self, unknown: int) -> tuple[int, bool]:
         """Return how many programs must be ready and are not, and whether one of them is in trouble.
 
@@ -231,7 +235,7 @@ class Book:
             for need in self._needs(entry.program):
                 self._dependants.setdefault(need, set()).add(name)
         self.entries[name] = entry
-        if before is None or before.view(_NO_LINES) != entry.view(_NO_LINES):
+        if before is None or before.visible != entry.visible:
             self.revision += 1
             self._unsent.add(name)
         if before is None or _matters(before) != _matters(entry):
@@ -252,7 +256,7 @@ class Book:
 
     def _put_due(self, entry: entries.Entry, after: float | None) -> None:
         """Keep when time alone changes ``entry`` next; a moment up to ``after`` has acted and is left out."""
-        due = verdicts.due(entry) if after is None else verdicts.due(entry, after)
+        due = verdicts.due(entry, after)
         if due is None:
             self._due.pop(entry.program.name, None)
         else:

@@ -35,6 +35,8 @@ class Sealing:
         self._failure: str | None = None
         self._crashes = 0
         self.boot_sealed_at: str | None = None
+        self.was_sealed = False
+        """Whether this generation ever was sealed: somebody may have read that it is ready."""
         self.restart_at = 0.0
 
     def deadline_passed(self, now: float) -> bool:
@@ -79,6 +81,7 @@ class Sealing:
         self._seal = snapshot.SealView(hashlib.sha256(data).hexdigest(), wall, late)
         self.boot_sealed_at = self.boot_sealed_at or wall
         self._phase, self._failure, self._deadline = snapshot.SEALED, None, None
+        self.was_sealed = True
 
     def fail(self, cause: str) -> bool:
         """The boot failed for ``cause``; say whether that was news."""

@@ -8,7 +8,8 @@ from supervisord import feed, output, readiness_book, sealing
 
 _BEAT_SECONDS = 0.9
 _BOOTING_PAUSE_SECONDS = 0.02
-"""While booting nobody can be ready, so changes may gather this long: a hundred starts are a few messages."""
+"""While booting nobody can be ready, so changes may gather this long: a hundred starts are a few messages. That nobody is
+waited for any more is told at once: the seal program waits for it."""
 
 
 class Telling:
@@ -69,7 +70,7 @@ class Telling:
     def next_due(self) -> float | None:
         """Return the monotonic moment at which changes that gathered while booting must be told, or None."""
         if self._sealing.is_booting and self._book.revision != self._sent_revision:
-            return self._last_change + _BOOTING_PAUSE_SECONDS
+            return self._last_change + (_BOOTING_PAUSE_SECONDS if self._book.is_waiting() else 0.0)
         return None
 
     def _change_line(self, revision: int, changed: tuple[snapshot.ProgramView, ...] | None) -> bytes:

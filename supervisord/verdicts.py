@@ -117,7 +117,7 @@ def _stale_at(live: plan.LivePlan, run: entries.Run, for_seconds: float) -> floa
     return since + 2 * live.period_seconds + live.check.timeout_seconds + _STALE_MARGIN_SECONDS
 
 
-def due(entry: entries.Entry, after: float = float("-inf")) -> float | None:
+def due(entry: entries.Entry, after: float | None = None) -> float | None:
     """Return the next monotonic moment later than ``after`` at which time alone changes what ``entry`` means, or None.
 
     A moment that has come and changed nothing more would let supervisord's loop spin: each is left out once it has acted,
@@ -135,7 +135,8 @@ def due(entry: entries.Entry, after: float = float("-inf")) -> float | None:
         moments.append(run.watchdog_at + run.watchdog_seconds)
     if entry.program.live is not None and entry.is_ready:
         moments.append(_stale_at(entry.program.live, run, ready.for_seconds))
-    return min((moment for moment in moments if moment is not None and moment > after), default=None)
+    later = [moment for moment in moments if moment is not None and (after is None or moment > after)]
+    return min(later, default=None)
 
 
 def overdue(entry: entries.Entry, now: float) -> str | None:
