@@ -42,7 +42,7 @@ format: $(VENV)/.checked ## format the code in place
 	@$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.tested ## the measures, printed
-	@PYTHONPATH=.:tests/integration $(BIN)/python tests/bench/boot.py $(ARGS)
+	@PYTHONPATH=.:tests/integration $(BIN)/python tests/bench $(ARGS)
 
 image: $(VENV)/.installed engine ## build the images of examples/hello and examples/shop
 	@container/image hello
