@@ -46,6 +46,10 @@ from supervisord import (
     telling,
 )
 
+_MARGIN_SECONDS = 0.001
+_LATE_SECONDS = 0.01
+"""What is due and was not done in this turn's hook is not done by turning faster: a fault of ours must not let the loop spin."""
+
 
 def make(supervisor: Any, **config: str) -> namespace.Namespace:
     """Build the extension; called by supervisord with the keys of ``[rpcinterface:bootseal]``."""
@@ -196,15 +200,24 @@ class Extension:
     @guard.guarded
     def on_turn(self) -> None:
         """Once a turn of supervisord's loop: what time alone changes."""
-        now, watched = entries.now(), self._programs.evidence
-        if watched is not None:
-            watched.advance(now.monotonic)
-        self._book.advance(now)
-        self._kill_overdue(now)
+        now = entries.now()
+        for step in (self._watch, self._book.advance, self._kill_overdue, self._check_deadline, self._tell):
+            try:
+                step(now)
+            except Exception as error:  # the other steps, the boot's deadline among them, go on
+                self.faults.report(step.__name__, error)
+
+    def _watch(self, now: entries.Moment) -> None:
+        if self._programs.evidence is not None:
+            self._programs.evidence.advance(now.monotonic)
+
+    def _check_deadline(self, now: entries.Moment) -> None:
         self._report_changes()
         self._outcome.check_deadline(now.monotonic)
-        self._telling.report_dropped()
+
+    def _tell(self, _now: entries.Moment) -> None:
         self._leave_broken_channels()
+        self._telling.report_dropped()
         self._publish()
 
     def _leave_broken_channels(self) -> None:
@@ -235,7 +248,10 @@ class Extension:
             self._programs.evidence.next_due() if self._programs.evidence is not None else None,
         )
         moments = [moment for moment in candidates if moment is not None]
-        return max(0.0, min(moments) - now + 0.001) if moments else None
+        if not moments:
+            return None
+        left = min(moments) - now
+        return left + _MARGIN_SECONDS if left > 0 else _LATE_SECONDS
 
     @guard.guarded
     def on_signal_passed(self, mapped: plan.SignalPlan, reached: list[str]) -> None:

@@ -59,7 +59,9 @@ def _end() -> None:
         channel.flush(_LAST_WORDS_SECONDS)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(BOOT.exit_code)  # also with 0: taking the interpreter apart would cost a stop 20 ms and nothing would be gained
+    os._exit(
+        BOOT.exit_code
+    )  # also with 0: taking the interpreter apart would cost a stop 20 ms and nothing would be gained
 
 
 def sweep_descendants() -> None:

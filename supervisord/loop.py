@@ -118,7 +118,9 @@ class PromptPoll:
         moments = [ours] if (ours := self._next_due()) is not None else []
         for group in self._supervisor.process_groups.values():
             moments.extend(
-                due - now + _MARGIN_SECONDS for process in group.processes.values() if (due := _due(process)) is not None
+                due - now + _MARGIN_SECONDS
+                for process in group.processes.values()
+                if (due := _due(process)) is not None
             )
         return min(moments, default=limit)
 
@@ -142,5 +144,7 @@ def speedups() -> frozenset[str]:
     names = frozenset(text.split(","))
     if unknown := names - SPEEDUPS:
         what = f"BOOTSEAL_SPEEDUPS={text}"
-        raise errors.BootsealError(what, f"there is no {min(unknown)!r}", f"write on, off or some of {', '.join(sorted(SPEEDUPS))}")
+        raise errors.BootsealError(
+            what, f"there is no {min(unknown)!r}", f"write on, off or some of {', '.join(sorted(SPEEDUPS))}"
+        )
     return names

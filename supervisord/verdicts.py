@@ -22,7 +22,7 @@ class Verdict:
 
 def of(entry: entries.Entry, now: float) -> Verdict:
     """Return what ``entry`` means at the monotonic moment ``now``, by supervisor's state."""
-    program, ended = entry.program, entry.last_exit
+    program = entry.program
     is_over = entry.start_at is None  # else somebody asked for its start, and it only waits
     match entry.supervisor_state:
         case entries.STARTING | entries.RUNNING:
@@ -30,15 +30,15 @@ def of(entry: entries.Entry, now: float) -> Verdict:
         case entries.EXITED if entry.has_completed:
             return Verdict(snapshot.READY, proof="exit 0")
         case entries.EXITED if program.oneshot:
-            return _failed(f"{ended or 'exited'}{_for(entry)}, and a one-shot must exit 0", final=is_over)
+            return _failed(f"{_ended(entry)}, and a one-shot must exit 0", final=is_over)
         case entries.EXITED if entry.given_up is not None:
             return _failed(_given_up(entry), final=is_over)
         case entries.EXITED if program.on_exit != plan.RESTART:
-            return _failed(f"{ended or 'exited'}{_for(entry)}, and it is not a one-shot", final=is_over)
+            return _failed(f"{_ended(entry)}, and it is not a one-shot", final=is_over)
         case entries.EXITED if not entry.was_ready:
-            return Verdict(snapshot.PENDING, f"{ended or 'exited'}{_for(entry)} before it was ready{_again(entry)}")
+            return Verdict(snapshot.PENDING, f"{_ended(entry)} before it was ready{_again(entry)}")
         case entries.EXITED:
-            return _failed(f"{ended or 'exited'}{_for(entry)}, and it is not a one-shot", final=False)
+            return _failed(f"{_ended(entry)}, and it is not a one-shot", final=False)
         case entries.BACKOFF:
             return Verdict(snapshot.PENDING, f"{_early_end(entry)}{_again(entry)}")
         case entries.FATAL:
@@ -156,8 +156,9 @@ def overdue(entry: entries.Entry, now: float) -> str | None:
     return None
 
 
-def _for(entry: entries.Entry) -> str:
-    return f" ({entry.end_cause})" if entry.end_cause else ""
+def _ended(entry: entries.Entry) -> str:
+    """Say how its last process ended, as a verb phrase: why we killed it, where we did."""
+    return f"{entry.end_cause} and was killed" if entry.end_cause else str(entry.last_exit or "exited")
 
 
 def _again(entry: entries.Entry) -> str:
@@ -167,13 +168,13 @@ def _again(entry: entries.Entry) -> str:
 def _early_end(entry: entries.Entry) -> str:
     """Say how the last try ended, as a verb phrase."""
     if entry.last_exit is not None:
-        return f"{entry.last_exit}{_for(entry)} too early"
+        return _ended(entry) if entry.end_cause else f"{entry.last_exit} too early"
     return f"could not be spawned: {entry.spawn_error}"
 
 
 def _given_up(entry: entries.Entry) -> str:
     if entry.given_up:
-        how = f"{entry.last_exit}{_for(entry)}" if entry.last_exit else entry.spawn_error
+        how = _ended(entry) if entry.last_exit else entry.spawn_error
         return f"is FATAL: it {entry.given_up}, the last time it {how}"
     return f"is FATAL{_tries(entry)}: it {_early_end(entry)}"
 

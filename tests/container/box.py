@@ -16,13 +16,14 @@ import pathlib
 import subprocess
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import testinfra
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 ENGINE = PROJECT / "container" / "engine"
 PATIENCE_SECONDS = 60.0
+Seen = TypeVar("Seen")
 _numbers = itertools.count()
 
 HARDENED = (
@@ -173,6 +174,14 @@ class Box:
         # 3: some program does not run, which a completed one-shot never does.
         assert done.returncode in {0, 3}, done.stdout + done.stderr
         return {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()}
+
+
+def wait_for(look: Callable[[], Seen], is_right: Callable[[Seen], bool]) -> Seen:
+    """Return what ``look`` sees once it is right, or the last of it when it never is: the caller's assertion then shows it."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_right(seen := look()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return seen
 
 
 def _pid_namespace(pid: int) -> str:

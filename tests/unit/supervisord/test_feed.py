@@ -17,10 +17,17 @@ class Loop:
     def __init__(self, path: str) -> None:
         self.map: dict = {}
         self.heard: list[tuple[str, int, bool]] = []
+        self.reports: list[tuple[str, int, dict]] = []
         self.current = b'{"type": "snapshot"}\n'
-        self.feed = feed.Feed(path, self.map, lambda: self.current, lambda *news: self.heard.append(news))
+        self.feed = feed.Feed(path, self.map, lambda: self.current, self._hear, self._take)
         self.path = path
         self.clients: list[socket.socket] = []
+
+    def _hear(self, *news) -> None:
+        self.heard.append(news)
+
+    def _take(self, *report) -> None:
+        self.reports.append(report)
 
     def turn(self, times: int = 3) -> None:
         for _ in range(times):
@@ -91,14 +98,58 @@ def test_nothing_is_sent_to_who_did_not_subscribe(loop):
     assert loop.heard == []
 
 
-def test_a_hello_may_come_in_pieces_and_what_follows_it_is_ignored(loop):
+def test_a_hello_may_come_in_pieces(loop):
     client = loop.connect()
-    for piece in (b'{"subs', b'cribe": "pro', b'bes"}\n{"subscribe": "other"}\nmore'):
+    for piece in (b'{"subs', b'cribe": "pro', b'bes"}\n'):
         client.sendall(piece)
         loop.turn()
-    client.sendall(b'{"subscribe": "third"}\n')
-    loop.turn()
     assert loop.heard == [("probes", os.getpid(), True)]
+
+
+def test_each_later_line_of_a_subscriber_is_a_report_under_its_first_name(loop):
+    """On purpose: what follows the hello was ignored before there were verdicts; a second hello is only a report."""
+    client = loop.subscribe("probes")
+    for piece in (b'{"verdict": {"ok"', b": true}}\n", b'{"seen": "stopping"}\n{"subscribe": "other"}\n{"more'):
+        client.sendall(piece)
+        loop.turn()
+    me = os.getpid()
+    assert loop.reports == [
+        ("probes", me, {"verdict": {"ok": True}}), ("probes", me, {"seen": "stopping"}), ("probes", me, {"subscribe": "other"}),
+    ]  # fmt: skip
+    assert loop.heard == [("probes", me, True)]
+
+
+@pytest.mark.parametrize("line", [b"garbage\n", b"[]\n", b"1\n", b"\n", b"\xff\n", b"[" * 4000 + b"\n"], ids=repr)
+def test_a_report_that_is_none_ends_the_subscription_and_what_stands_behind_it_is_not_heard(loop, line):
+    client = loop.subscribe("probes")
+    client.sendall(b'{"a": 1}\n' + line + b'{"b": 2}\n')
+    loop.turn()
+    assert [report for _, _, report in loop.reports] == [{"a": 1}]
+    assert loop.heard[-1] == ("probes", os.getpid(), False)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b'\n{"b": 2}\n'], ids=["unfinished", "whole", "followed"])
+def test_a_line_that_is_too_long_ends_the_connection_whether_it_ended_or_not(loop, end):
+    client = loop.subscribe("probes")
+    client.sendall(b'{"a": "' + b"x" * feed.LINE_LIMIT + b'"}' + end)
+    loop.turn()
+    assert loop.reports == []
+    assert loop.heard[-1] == ("probes", os.getpid(), False)
+
+
+def test_many_lines_at_once_are_no_long_line(loop):
+    client = loop.subscribe("probes")
+    client.sendall(b'{"a": 1}\n' * 3000)
+    loop.turn(10)
+    assert len(loop.reports) == 3000
+
+
+def test_nobody_reports_before_the_hello(loop):
+    client = loop.connect()
+    client.sendall(b'{"verdict": {}}\n{"subscribe": "probes"}\n')
+    loop.turn()
+    assert (loop.reports, loop.heard) == ([], [])
+    assert client.recv(10) == b""
 
 
 @pytest.mark.parametrize(

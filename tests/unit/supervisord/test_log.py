@@ -47,6 +47,15 @@ def test_supervisors_own_handlers_are_replaced(printed):
         ("killing 'api' (7) with SIGKILL", "WARN", "WARN"),
         ("received SIGCHLD indicating a child quit", "WARN", "WARN"),
         ("could not write pidfile", "CRIT", "CRIT"),
+        ("reaped unknown pid 4711 (exit status 0)", "INFO", None),
+        ("uncaptured python exception, closing channel <x> (<class 'BrokenPipeError'>:[Errno 32])", "CRIT", "INFO"),
+        (
+            "uncaptured python exception, closing channel <x> (<class 'ConnectionResetError'>:[Errno 104])",
+            "CRIT",
+            "INFO",
+        ),
+        ("uncaptured python exception, closing channel <x> (<class 'KeyError'>:'x')", "CRIT", "CRIT"),
+        ("exited: api (BrokenPipeError)", "WARN", "WARN"),
     ],
 )
 def test_only_what_looks_like_trouble_and_is_none_is_calmed(message, level, printed_as):

@@ -1,17 +1,16 @@
 import os
 import select
 import signal
-import time
 import types
 
 import pytest
 from supervisor import poller as supervisor_poller
 from supervisor import states
 
-from supervisord import loop
+from contract import errors
+from supervisord import loop, steady_clock
 
 STATES = states.ProcessStates
-RUNNING, SHUTDOWN = states.SupervisorStates.RUNNING, states.SupervisorStates.SHUTDOWN
 
 
 def process(state: int, *, laststart: float = 0.0, delay: float = 0.0, startsecs: int = 1):
@@ -20,22 +19,22 @@ def process(state: int, *, laststart: float = 0.0, delay: float = 0.0, startsecs
     )
 
 
-class Group:
-    def __init__(self, *processes) -> None:
-        self.processes = dict(enumerate(processes))
+def now() -> float:
+    """Return the moment on the clock that supervisor's modules have."""
+    return steady_clock.CLOCK.time()
 
-    def get_unstopped_processes(self):
-        return [one for one in self.processes.values() if one.state not in states.STOPPED_STATES]
+
+def no_fault(error: Exception) -> None:
+    raise AssertionError(error)
 
 
 class Supervisor:
     """What PromptPoll uses of supervisord; the timeouts given to the real poll are kept."""
 
-    def __init__(self, *processes, mood: int = RUNNING) -> None:
+    def __init__(self, *processes) -> None:
         self.timeouts: list[float] = []
-        self.process_groups = {"all": Group(*processes)}
-        self.stop_groups: list[Group] = []
-        self.options = types.SimpleNamespace(mood=mood, poller=types.SimpleNamespace(poll=self._poll))
+        self.process_groups = {"all": types.SimpleNamespace(processes=dict(enumerate(processes)))}
+        self.options = types.SimpleNamespace(poller=types.SimpleNamespace(poll=self._poll))
 
     def _poll(self, timeout: float):
         self.timeouts.append(timeout)
@@ -44,7 +43,7 @@ class Supervisor:
 
 def settled(supervisor: Supervisor, due: float | None = None) -> loop.PromptPoll:
     """Return an installed PromptPoll whose first turn, which never waits, is over."""
-    prompt = loop.PromptPoll(supervisor, lambda: due)
+    prompt = loop.PromptPoll(supervisor, lambda: due, no_fault)
     prompt.install()
     supervisor.options.poller.poll(1)
     supervisor.timeouts.clear()
@@ -53,7 +52,7 @@ def settled(supervisor: Supervisor, due: float | None = None) -> loop.PromptPoll
 
 def test_the_first_turn_and_each_after_a_change_follow_at_once_and_only_one():
     supervisor = Supervisor(process(STATES.RUNNING))
-    prompt = loop.PromptPoll(supervisor, lambda: None)
+    prompt = loop.PromptPoll(supervisor, lambda: None, no_fault)
     prompt.install()
     for _ in range(3):
         assert supervisor.options.poller.poll(1) == ([], [])
@@ -65,31 +64,30 @@ def test_the_first_turn_and_each_after_a_change_follow_at_once_and_only_one():
 
 
 def test_a_poll_never_waits_longer_than_supervisord_wanted():
-    supervisor = Supervisor(process(STATES.STARTING, laststart=time.time() + 1000))
+    supervisor = Supervisor(process(STATES.STARTING, laststart=now() + 1000))
     settled(supervisor, due=500.0)
     supervisor.options.poller.poll(0.25)
     supervisor.options.poller.poll(1)
     assert supervisor.timeouts == [0.25, 1]
 
 
+@pytest.fixture
+def steady(monkeypatch):
+    """The clock of supervisor's modules, stopped at 1001.5."""
+    monkeypatch.setattr(steady_clock.CLOCK, "time", lambda: 1001.5)
+
+
 @pytest.mark.parametrize(
-    "one",
-    [
-        process(STATES.STARTING, laststart=1000.0, startsecs=2),
-        process(STATES.BACKOFF, delay=1002.0),
-        process(STATES.STOPPING, delay=1002.0),
-    ],
+    "one", [process(STATES.STARTING, laststart=1000.0, startsecs=2), process(STATES.STOPPING, delay=1002.0)]
 )
-def test_a_poll_ends_just_after_the_next_transition_is_due(monkeypatch, one):
-    monkeypatch.setattr(time, "time", lambda: 1001.5)
-    supervisor = Supervisor(process(STATES.RUNNING), one, process(STATES.BACKOFF, delay=5000.0))
+def test_a_poll_ends_just_after_the_next_transition_is_due(steady, one):
+    supervisor = Supervisor(process(STATES.RUNNING), one, process(STATES.STOPPING, delay=5000.0))
     settled(supervisor)
     supervisor.options.poller.poll(1)
     assert supervisor.timeouts == [pytest.approx(0.501)]
 
 
-def test_what_is_overdue_is_polled_without_waiting_and_never_with_a_negative_timeout(monkeypatch):
-    monkeypatch.setattr(time, "time", lambda: 1001.5)
+def test_what_is_overdue_is_polled_without_waiting_and_never_with_a_negative_timeout(steady):
     supervisor = Supervisor(process(STATES.STARTING, laststart=900.0))
     settled(supervisor)
     supervisor.options.poller.poll(1)
@@ -103,13 +101,46 @@ def test_a_moment_of_ours_ends_the_poll_too():
     assert supervisor.timeouts == [0.125]
 
 
-def test_a_program_in_backoff_does_not_make_a_stop_spin():
-    """Supervisor starts nothing once a stop began, so its retry moment would stay in the past."""
-    supervisor = Supervisor(process(STATES.BACKOFF, delay=1.0), mood=SHUTDOWN)
-    supervisor.stop_groups = [Group(process(STATES.STOPPING, delay=time.time() + 100))]
+def test_a_program_in_backoff_does_not_make_the_loop_spin():
+    """On purpose: when it is tried again is the ledger's to say, so supervisor's own moment, often past, means nothing."""
+    supervisor = Supervisor(process(STATES.BACKOFF, delay=1.0))
     settled(supervisor)
     supervisor.options.poller.poll(1)
     assert supervisor.timeouts == [1]
+
+
+@pytest.mark.parametrize("broken", [{}, {"process_groups": None}])
+def test_a_speed_up_that_breaks_stands_aside_says_so_once_and_the_poll_goes_on(broken):
+    faults: list[Exception] = []
+
+    def next_due() -> float:
+        raise ValueError("broken")
+
+    supervisor = Supervisor(process(STATES.RUNNING))
+    vars(supervisor).update(broken)
+    prompt = loop.PromptPoll(supervisor, (lambda: None) if broken else next_due, faults.append)
+    prompt.install()
+    for _ in range(4):
+        prompt.note_change()
+        assert supervisor.options.poller.poll(1) == ([], [])
+        assert supervisor.options.poller.poll(1) == ([], [])
+    assert supervisor.timeouts == [0, *[1] * 7]
+    assert len(faults) == 1
+
+
+def test_an_error_of_supervisors_own_poll_is_not_taken_for_ours():
+    supervisor = Supervisor()
+    faults: list[Exception] = []
+
+    def poll(_timeout: float):
+        raise OSError("the poller's")
+
+    supervisor.options.poller.poll = poll
+    prompt = loop.PromptPoll(supervisor, lambda: None, faults.append)
+    for _ in range(2):
+        with pytest.raises(OSError, match="the poller's"):
+            prompt.poll(1)
+    assert faults == []
 
 
 @pytest.mark.parametrize("state", [STATES.RUNNING, STATES.STOPPED, STATES.EXITED, STATES.FATAL, STATES.UNKNOWN])
@@ -118,18 +149,6 @@ def test_a_state_that_time_does_not_change_makes_no_turn(state):
     settled(supervisor)
     supervisor.options.poller.poll(1)
     assert supervisor.timeouts == [1]
-
-
-def test_while_stopping_a_group_that_is_stopped_already_costs_no_wait():
-    supervisor = Supervisor(mood=SHUTDOWN)
-    settled(supervisor)
-    supervisor.stop_groups = [Group(process(STATES.RUNNING)), Group(process(STATES.EXITED))]
-    supervisor.options.poller.poll(1)
-    supervisor.stop_groups.pop()
-    supervisor.options.poller.poll(1)
-    supervisor.stop_groups.pop()
-    supervisor.options.poller.poll(1)
-    assert supervisor.timeouts == [0.0, 1, 1]
 
 
 def test_the_hook_runs_once_a_turn():
@@ -197,8 +216,22 @@ def test_no_descriptor_of_a_turn_is_inherited():
         turn.close()
 
 
-def test_the_speed_ups_can_be_turned_off(monkeypatch):
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (None, {"poll", "wake", "stop"}), ("on", {"poll", "wake", "stop"}), ("off", set()), ("poll", {"poll"}),
+        ("wake,stop", {"wake", "stop"}), ("stop,wake,poll", {"poll", "wake", "stop"}),
+    ],
+)  # fmt: skip
+def test_each_speed_up_can_be_turned_off_alone_and_all_together(monkeypatch, text, names):
     monkeypatch.delenv("BOOTSEAL_SPEEDUPS", raising=False)
-    assert loop.speedups_wanted()
-    monkeypatch.setenv("BOOTSEAL_SPEEDUPS", "off")
-    assert not loop.speedups_wanted()
+    if text is not None:
+        monkeypatch.setenv("BOOTSEAL_SPEEDUPS", text)
+    assert loop.speedups() == names
+
+
+@pytest.mark.parametrize("text", ["", "no", "poll,", "poll,weak", "ON", "off,poll"])
+def test_a_speed_up_that_does_not_exist_is_refused_with_those_that_do(monkeypatch, text):
+    monkeypatch.setenv("BOOTSEAL_SPEEDUPS", text)
+    with pytest.raises(errors.BootsealError, match="write on, off or some of poll, stop, wake"):
+        loop.speedups()

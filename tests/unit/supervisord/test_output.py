@@ -224,9 +224,60 @@ def test_a_line_without_end_is_cut_and_memory_is_bounded():
 def test_the_last_lines_are_at_most_five_oldest_first():
     lines, _, _ = forwarder()
     for number in range(9):
-        lines.take("a", "stdout" if number % 2 else "stderr", b"line %d\n" % number)
+        lines.take("a", "stdout", b"line %d\n" % number)
     assert lines.last_lines("a") == tuple(f"line {number}" for number in range(4, 9))
     assert lines.last_lines("b") == ()
+
+
+def test_what_was_said_on_stderr_is_preferred():
+    """On purpose: a program's last words are its errors, not its access log."""
+    lines, _, _ = forwarder()
+    lines.take("a", "stderr", b"cannot bind\n")
+    for number in range(9):
+        lines.take("a", "stdout", b"GET / %d\n" % number)
+    lines.take("b", "stderr", b"half a line")
+    lines.take("b", "stdout", b"GET /\n")
+    assert lines.last_lines("a") == ("cannot bind",)
+    assert lines.last_lines("b") == ("GET /",)
+    lines.end("b")
+    assert lines.last_lines("b") == ("half a line",)
+
+
+def masking(secret: str) -> tuple[output.LineForwarder, Sink]:
+    out = Sink()
+    return output.LineForwarder(
+        {"stdout": out, "stderr": Sink()}, lambda name, text: text.replace(secret, "***") if name == "a" else text
+    ), out
+
+
+def test_a_programs_secrets_are_hidden_in_its_last_lines_and_its_output_is_left_alone():
+    lines, out = masking("hunter22")
+    for name in "ab":
+        lines.take(name, "stdout", b"password hunter22!\n")
+    assert lines.last_lines("a") == ("password ***!",)
+    assert lines.last_lines("b") == ("password hunter22!",)
+    assert out.taken == [b"password hunter22!\n"] * 2
+
+
+@pytest.mark.parametrize("before", range(490, 513))
+def test_a_secret_where_the_line_is_cut_is_hidden_whole(before):
+    lines, _ = masking("hunter22")
+    lines.take("a", "stdout", b"x" * before + b"hunter22" + b"y" * 700 + b"\n")
+    assert "hu" not in lines.last_lines("a")[0]
+
+
+@pytest.mark.parametrize("behind", range(4080, 4110))
+def test_a_secret_in_a_long_line_is_not_cut_from_its_front_either(behind):
+    lines, _ = masking("hunter22")
+    lines.take("a", "stdout", b"hunter22" + b"y" * behind + b"\n")
+    assert lines.last_lines("a") == ("***" + "y" * 509,)
+
+
+def test_what_is_kept_of_a_program_is_bounded_whatever_it_prints():
+    lines, _, _ = forwarder()
+    for _ in range(50):
+        lines.take("a", "stderr", (b"x" * 15_000 + b"\n") * 20)
+    assert sum(map(len, lines._last["a", "stderr"])) <= 5 * 1024
 
 
 def test_the_last_lines_are_at_most_512_bytes_and_the_newest_win():

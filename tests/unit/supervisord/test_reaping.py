@@ -1,6 +1,7 @@
 import os
 import signal
 import time
+import types
 
 import pytest
 
@@ -33,7 +34,8 @@ def reap_one(options):
     ],
 )
 def test_how_a_process_ended_is_remembered_until_the_next_is_reaped(ending, told):
-    options, reaper = Options(), reaping.Reaper()
+    told_pids: list[int] = []
+    options, reaper = Options(), reaping.Reaper(told_pids.append)
     reaper.install(options)
     first = os.fork()
     if first == 0:
@@ -46,7 +48,14 @@ def test_how_a_process_ended_is_remembered_until_the_next_is_reaped(ending, told
     reap_one(options)
     assert reaper.end_of(first) is None
     assert reaper.end_of(second) == snapshot.Exit(9, None)
+    assert told_pids == [first, second]
 
 
 def test_nothing_is_known_of_a_process_that_was_never_made():
-    assert reaping.Reaper().end_of(0) is None
+    told: list[int] = []
+    reaper = reaping.Reaper(told.append)
+    assert reaper.end_of(0) is None
+    options = types.SimpleNamespace(waitpid=lambda: (None, None))
+    reaper.install(options)
+    assert options.waitpid() == (None, None)
+    assert told == []

@@ -174,3 +174,39 @@ def test_the_snapshot_names_this_boot_and_generation(run):
         record.boot_id, 2, record.pid1, record.pid1_start,
     )  # fmt: skip
     assert snapshot.parse(snapshot.dump(view).encode(), "x") == view
+
+
+def test_what_is_over_sealed_and_revivable_follows_the_phase(run):
+    made = make(run, on_failure="hold")
+    assert (made.is_booting, made.is_sealed, made.is_over, made.is_stopping, made.may_revive) == (True, *[False] * 4)
+    made.fail("cause")
+    assert (made.is_booting, made.is_sealed, made.is_over, made.is_stopping, made.may_revive) == (
+        False, False, True, False, True,
+    )  # fmt: skip
+    write(run, late=True)
+    made.take_record("wall")
+    assert (made.is_sealed, made.is_over, made.may_revive) == (True, False, True)
+    made.stop()
+    assert (made.is_sealed, made.is_over, made.is_stopping, made.may_revive) == (False, True, True, False)
+
+
+def test_a_generation_that_stops_remembers_that_somebody_may_have_read_ready(run):
+    made = make(run)
+    assert not made.was_sealed
+    write(run)
+    made.take_record("wall")
+    made.stop("program api exited")
+    assert made.was_sealed
+
+
+def test_the_cause_of_an_end_that_nobody_asked_for_stands_in_the_ledger_and_the_first_one_stays(run):
+    made = make(run)
+    write(run)
+    made.take_record("wall")
+    made.stop("program api exited with code 3, and its on_exit is exit")
+    made.stop()
+    made.stop("another")
+    assert made.snapshot(1, ()).failure == "program api exited with code 3, and its on_exit is exit"
+    asked = make(run)
+    asked.stop()
+    assert asked.snapshot(1, ()).failure is None

@@ -12,6 +12,10 @@ class Book:
     def __init__(self):
         self.revision = 1
         self.entries = {}
+        self.waits = True
+
+    def is_waiting(self):
+        return self.waits
 
     def take_unsent(self):
         return ()
@@ -64,6 +68,16 @@ def test_while_booting_changes_gather_and_are_due_soon(now):
     told.publish(subscribers)
     assert [(line["after"], line["snapshot"]["revision"]) for line in subscribers.lines] == [(-1, 1), (1, 2)]
     assert told.next_due() is None
+
+
+def test_the_change_that_makes_everything_ready_does_not_wait(now):
+    told, subscribers = make(is_booting=True), Subscribers()
+    told.publish(subscribers)
+    told._book.revision = 2
+    told._book.waits = False
+    assert told.next_due() <= now[0]
+    told.publish(subscribers)
+    assert [line["snapshot"]["revision"] for line in subscribers.lines] == [1, 2]
 
 
 def test_once_sealed_every_change_is_told_at_once(now):
