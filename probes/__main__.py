@@ -52,7 +52,8 @@ def main(arguments: list[str]) -> int:
     asyncio.run(server.serve(run, boot, loaded, sockets, subscription=subscription, take_over=answers.end))
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(exit_codes.OK)  # taking the interpreter apart would cost the container's stop 20 ms, and nothing is left to do
+    # Nothing is left to do, and taking the interpreter apart would cost the container's stop 20 ms.
+    os._exit(exit_codes.OK)
 
 
 def read(run: rundir.RunDirectory) -> tuple[boot_record.BootRecord, plan.LoadedPlan]:
