@@ -73,7 +73,8 @@ def _after_end(entry: entries.Entry, run: entries.Run | None, now: float, draw: 
         entry = dataclasses.replace(entry, failed_starts=entry.failed_starts + 1)
     elif not entry.has_completed:
         entry = dataclasses.replace(entry, exits=entry.exits + 1)
-    if entry.supervisor_state == entries.EXITED and (program.oneshot or program.on_exit != plan.RESTART):
+    stays_down = program.oneshot or (program.on_exit != plan.RESTART and not is_failed_start)
+    if entry.supervisor_state == entries.EXITED and stays_down:
         return dataclasses.replace(entry, start_at=None)
     lived = now - run.spawned_at if run else 0.0
     end = restarts.End(now, lived, entry.was_ready, entry.failed_starts)

@@ -33,10 +33,10 @@ def of(entry: entries.Entry, now: float) -> Verdict:
             return _failed(f"{_ended(entry)}, and a one-shot must exit 0", final=is_over)
         case entries.EXITED if entry.given_up is not None:
             return _failed(_given_up(entry), final=is_over)
-        case entries.EXITED if program.on_exit != plan.RESTART:
-            return _failed(f"{_ended(entry)}, and it is not a one-shot", final=is_over)
         case entries.EXITED if not entry.was_ready:
             return Verdict(snapshot.PENDING, f"{_ended(entry)} before it was ready{_again(entry)}")
+        case entries.EXITED if program.on_exit != plan.RESTART:
+            return _failed(f"{_ended(entry)}, and it is not a one-shot", final=is_over)
         case entries.EXITED:
             return _failed(f"{_ended(entry)}, and it is not a one-shot", final=False)
         case entries.BACKOFF:

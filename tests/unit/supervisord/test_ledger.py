@@ -270,7 +270,8 @@ def test_a_wanted_program_begins_anew():
     "program", [ONESHOT, boots.program("api", on_exit=plan.DEGRADE), boots.program("api", on_exit=plan.END)]
 )
 def test_who_waits_for_a_start_that_was_asked_for_has_not_failed_for_good(program):
-    entry = ledger.on_supervisor_state(spawned(program), entries.EXITED, at(12), ended=FAILED_EXIT)
+    before = spawned(program) if program.oneshot else ready(program)
+    entry = ledger.on_supervisor_state(before, entries.EXITED, at(12), ended=FAILED_EXIT)
     assert entry.final
     assert not ledger.wanted(entry, at(13)).final
 
@@ -446,3 +447,12 @@ def test_an_entry_does_not_grow_with_its_restarts():
         entry = crash(entry, float(number))
     assert len(entry.history.ends) <= 6
     assert entry.spawns == 200
+
+
+@pytest.mark.parametrize("on_exit", [plan.DEGRADE, plan.RESTART])
+def test_an_end_before_readiness_is_a_failed_start_and_tried_again_whatever_on_exit_says(on_exit):
+    program = boots.program("api", on_exit=on_exit, ready=boots.ready("notify"))
+    entry = ledger.on_supervisor_state(spawned(program), entries.EXITED, at(15), ended=FAILED_EXIT)
+    assert (entry.state, entry.final, entry.exits, entry.failed_starts) == (snapshot.PENDING, False, 0, 1)
+    assert entry.reason == "exited with code 7 before it was ready; supervisord will try again"
+    assert entry.start_at is not None
