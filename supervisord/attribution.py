@@ -108,6 +108,11 @@ class Attribution:
         self._names[known.main] = name
         return ""
 
+    def is_first(self, name: str, pid: int) -> bool:
+        """Say whether ``pid`` is the first process of ``name``."""
+        known = self._programs.get(name)
+        return known is not None and known.first[0] == pid
+
     def _walk(self, pid: int) -> Owner:
         child: Stat | None = None
         for _ in range(_STEPS):

@@ -25,6 +25,8 @@ class ContainerSignals:
         self._pid_of = pid_of
         self._on_stop = on_stop
         self.on_taken: Callable[[], None] = lambda: None
+        self.report: Callable[[str, Exception], None] = lambda _where, _error: None
+        """Where faults are reported: supervisord asks for its signals outside of any try."""
         self.on_passed: Callable[[plan.SignalPlan, list[str]], None] = lambda _signal, _names: None
 
     def install(self, options: Any) -> None:
@@ -34,15 +36,21 @@ class ContainerSignals:
         def get_signal() -> int | None:
             number = original()
             while number in self._mapped:
-                self._pass_on(self._mapped[number])
+                self._attempt(self._pass_on, self._mapped[number])
                 number = original()
             if number in _STOP:
-                self._on_stop()
+                self._attempt(self._on_stop)
             if number:
-                self.on_taken()  # the byte that woke the loop is spent, and another signal may wait
+                self._attempt(self.on_taken)  # the byte that woke the loop is spent, and another signal may wait
             return int(number) if number else None
 
         options.get_signal = get_signal
+
+    def _attempt(self, act: Callable[..., None], *arguments: plan.SignalPlan) -> None:
+        try:
+            act(*arguments)
+        except Exception as error:
+            self.report("signals", error)
 
     def listen(self, options: Any) -> None:
         """Take the mapped signals that supervisord itself leaves alone, once its own handlers are installed."""

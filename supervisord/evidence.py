@@ -12,6 +12,7 @@ Rules
 * The child needs nothing done: all descriptors are closed on exec, and spawn closes the others.
 """
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Callable, Iterable
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 
 from contract import errors
 from manifest import plan
-from supervisord import attribution, descriptor, file_watch, log_match, notify, notify_socket
+from supervisord import attribution, descriptor, file_watch, log_match, main_process, notify, notify_socket
 
 _KINDS = frozenset({plan.NOTIFY, plan.DESCRIPTOR, plan.FILE, plan.LOG})
 _MICROSECONDS = 1_000_000
@@ -96,6 +97,7 @@ class Evidence:
         }
         self._attribution = attribution.Attribution()
         self._pipes: dict[str, descriptor.Pipe] = {}
+        self._mains: dict[str, main_process.Watch] = {}
         self._matchers: dict[str, log_match.Matcher] = {}
         self._unarmed: dict[str, str] = {}
         kinds = {ready.kind for ready in self._ready.values()}
@@ -224,9 +226,9 @@ class Evidence:
             self._attribution.end(name)
             if self._files is not None:
                 self._files.disarm(name)
-            pipe = self._pipes.pop(name, None)
-            if pipe is not None:
-                pipe.close()
+            for watched in (self._pipes.pop(name, None), self._mains.pop(name, None)):
+                if watched is not None:
+                    watched.close()
         except Exception as error:
             self._report(f"evidence of {name}", error)
 
@@ -255,11 +257,7 @@ class Evidence:
         """Tell the sink what ``message`` says; the state comes after the words and times that belong to it."""
         sink = self._sink
         if message.main_pid is not None:
-            why_not = self._attribution.accept_main(name, message.main_pid)
-            if why_not:
-                self._refuse(f"{name}: {why_not}")
-            else:
-                self._tell(sink.main_pid, name, message.main_pid)
+            self._take_main(name, message.main_pid)
         if message.status is not None:
             self._tell(sink.said, name, message.status)
         if message.watchdog_seconds is not None:
@@ -278,6 +276,28 @@ class Evidence:
                 self._tell(sink.alive, name)
             case notify.ALARMED:
                 self._tell(sink.alarmed, name)
+
+    def _take_main(self, name: str, pid: int) -> None:
+        watch: main_process.Watch | None = None
+        with contextlib.suppress(OSError):  # it is gone, which is said below; or only PID 1's reaping will tell its end
+            watch = main_process.Watch(pid, self._map, lambda: self._main_ended(name, pid), self._report)
+        why_not = self._attribution.accept_main(name, pid)
+        unused = [watch]
+        if why_not:
+            self._refuse(f"{name}: {why_not}")
+        else:
+            self._tell(self._sink.main_pid, name, pid)
+            unused = [self._mains.pop(name, None)]
+            if watch is not None and self._attribution.is_first(name, pid):
+                unused.append(watch)  # supervisord tells that end
+            elif watch is not None:
+                self._mains[name] = watch
+        for one in unused:
+            if one is not None:
+                one.close()
+
+    def _main_ended(self, name: str, pid: int) -> None:
+        self._tell(self._sink.withdrawn, name, f"has lost its main process {pid}")
 
     def _refuse(self, reason: str) -> None:
         self._tell(self._sink.refused, reason)

@@ -95,6 +95,7 @@ class Extension:
         started = boot.started_monotonic if self._boot.generation == 1 else clock.monotonic()
         self._sealing = sealing.Sealing(run, self._plan, self._boot, started)
         self._sealing.boot_sealed_at = generation.BOOT.boot_sealed_at
+        self._are_signals_held = True
         self._turn = loop.Turn(self.on_turn)
         self._poll = loop.PromptPoll(supervisor, self._next_due, lambda error: self._stand_aside(loop.POLL, error))
         self._feed: feed.Feed | None = None
@@ -131,6 +132,7 @@ class Extension:
         self._stopping.install()
         self._signals.on_taken = self._poll.note_change
         self._signals.on_passed = self.on_signal_passed
+        self._signals.report = self.faults.report
         self._signals.install(options)
         self._wrap_close(options)
         socket_map = options.get_socket_map()
@@ -143,6 +145,7 @@ class Extension:
             self._programs.on_subscriber,
             self._programs.on_report,
         )
+        self._feed.report = self.faults.report
         self._programs.evidence = evidence.Evidence(
             self._plan.programs, self.run.notify_socket, socket_map, self._programs.proofs, self.faults.report
         )
@@ -174,9 +177,17 @@ class Extension:
                 self._turn.arm()
             except Exception as error:
                 self._stand_aside(loop.WAKE, error)
-        self._signals.listen(self.supervisor.options)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, exit_codes.STOP_SIGNALS)
-        self.supervisor.handle_signal()
+        try:
+            self._signals.listen(self.supervisor.options)
+        finally:
+            self._release_signals()
+            self.supervisor.handle_signal()
+
+    def _release_signals(self) -> None:
+        """Take the stop signals that Stage A blocked; in the first turn at the latest, whatever broke before."""
+        if self._are_signals_held:
+            self._are_signals_held = False
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, exit_codes.STOP_SIGNALS)
 
     @guard.guarded
     def on_stopping(self, _event: Any) -> None:
@@ -200,6 +211,7 @@ class Extension:
     @guard.guarded
     def on_turn(self) -> None:
         """Once a turn of supervisord's loop: what time alone changes."""
+        self._release_signals()
         now = entries.now()
         for step in (self._watch, self._book.advance, self._kill_overdue, self._check_deadline, self._tell):
             try:

@@ -95,8 +95,8 @@ class Subscriber:
             self._feed.drop(self)
 
     def handle_error(self) -> None:
-        """Supervisord's loop caught an exception of ours: end this connection only."""
-        self._feed.drop(self)
+        """Supervisord's loop caught an exception of ours: end this connection only, whatever else breaks."""
+        self._feed.cut(self)
 
 
 class Feed:
@@ -120,6 +120,8 @@ class Feed:
         self._current = current
         self._on_subscriber = on_subscriber
         self._on_report = on_report
+        self.report: Callable[[str, Exception], None] = lambda _where, _error: None
+        """Where faults are reported."""
         self._names: dict[int, str] = {}
         self._subscribers: dict[int, Subscriber] = {}
         with contextlib.suppress(FileNotFoundError):
@@ -168,6 +170,16 @@ class Feed:
         name = self._names.pop(fd, None)
         if name is not None and not self._is_subscribed(name, subscriber.pid):
             self._on_subscriber(name, subscriber.pid, False)
+
+    def cut(self, subscriber: Subscriber) -> None:
+        """End a connection after a fault, its socket with the last that knows it: an exception here would reach supervisord."""
+        try:
+            self.drop(subscriber)
+        except Exception as error:
+            self.report("feed", error)
+        for fd in [fd for fd, one in self._map.items() if one is subscriber]:
+            del self._map[fd]
+        self._subscribers = {fd: one for fd, one in self._subscribers.items() if one is not subscriber}
 
     def _is_subscribed(self, name: str, pid: int) -> bool:
         """Say whether ``pid`` has another subscription as ``name``: who comes again may come before the old one ended."""

@@ -12,6 +12,7 @@ Rules
 * A FATAL probe server is tried again once the generation is sealed or held: a container without probes is blind. Before the
   seal FATAL ends the boot.
 * A fault of ours holds the program: nothing starts because we failed to look. One that lives still makes its transitions.
+* A change of state that the ledger missed, by a fault of ours, it learns here: no program that is gone stays ready.
 """
 
 from collections.abc import Callable
@@ -65,6 +66,9 @@ class Gate:
 
     def _step(self, name: str, member: Any) -> bool:
         """Do what is ours to do with ``member``; say whether supervisor is to make its own transition."""
+        state = states.getProcessStateDescription(member.state)
+        if self._book.entries[name].supervisor_state != state:
+            self._book.on_supervisor_state(name, state, entries.now(), None, member.spawnerr or "")
         if member.state not in _OURS:
             if member.state in _STOPPABLE and self._book.take_unbound(name):
                 moment = entries.now()

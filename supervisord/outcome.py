@@ -77,7 +77,8 @@ class Outcome:
         if entry.program.on_exit == plan.END and not self._sealing.is_over:
             ended = entry.last_exit
             code = exit_codes.INFRASTRUCTURE_FAILURE if ended is None else _code(ended)
-            self._leave(entry, f"program {entry.program.name} {ended or 'exited'}, and its on_exit is exit", code)
+            how = f"{entry.end_cause} and was killed" if entry.end_cause else str(ended or "exited")
+            self._leave(entry, f"program {entry.program.name} {how}, and its on_exit is exit", code)
 
     def on_program_fatal(self, entry: entries.Entry) -> None:
         """A program was given up."""

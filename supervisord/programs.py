@@ -90,13 +90,14 @@ class Programs:
     @guard.guarded
     def on_fork(self, pid: int) -> None:
         """A program's process was forked, the one whose state became STARTING just before; -1: it could not be."""
+        name, self._spawning = self._spawning, ""  # the next fork is another's, also where we failed to hear whose
         if pid > 0:
-            self._book.on_spawn(self._spawning, pid, process.start_time(pid), entries.now())
-            entry = self._book.entries.get(self._spawning)
+            self._book.on_spawn(name, pid, process.start_time(pid), entries.now())
+            entry = self._book.entries.get(name)
             if entry is not None:
-                self._emitter.emit("ProgramStarted", program=self._spawning, pid=pid, pid_start=entry.pid_start)
+                self._emitter.emit("ProgramStarted", program=name, pid=pid, pid_start=entry.pid_start)
         if self.evidence is not None:
-            self.evidence.after_fork(self._spawning, pid)
+            self.evidence.after_fork(name, pid)
         self._poll.note_change()
 
     @guard.guarded

@@ -10,6 +10,7 @@ import functools
 import http.client
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -119,6 +120,8 @@ class Tree:
     root: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    prefix: str = sys.prefix
+    """Where the interpreter of PID 1 and of our programs is: ``PREFIX/bin/python``."""
 
     @property
     def run(self) -> rundir.RunDirectory:
@@ -133,10 +136,27 @@ class Tree:
         whole = {"version": 1, "name": "tree", "probes": {"listen": f"127.0.0.1:{self.port}"}, **manifest}
         path = self.root / "bootseal.yaml"
         path.write_text(yaml.safe_dump(whole))
-        result = compiling.load(str(path), compiling.BuildOptions(sys.prefix, self.run.path, None))
+        result = compiling.load(str(path), compiling.BuildOptions(self.prefix, self.run.path, None))
         assert result.plan is not None, "\n".join(str(item) for item in result.diagnostics)
         self.plan_directory.mkdir(exist_ok=True)
         building.write(building.finish(result.plan, prove=prove), str(self.plan_directory))
+
+    def patch(self, code: str, environment: dict[str, str] | None = None) -> None:
+        """Before ``build``: let PID 1 run ``code``, with ``environment`` besides, before it becomes supervisord."""
+        first = self.root / "first.py"
+        first.write_text(code)
+        assignments = " ".join(shlex.quote(f"{name}={value}") for name, value in (environment or {}).items())
+        run = "import runpy, sys; exec(open(sys.argv.pop(1)).read(), {}); runpy.run_module('supervisord.pid1', None, '__main__', True)"
+        wrapper = self.root / "prefix" / "bin" / "python"
+        wrapper.parent.mkdir(parents=True)
+        wrapper.write_text(
+            "#!/bin/sh\n"
+            f'case "$*" in "-I -X utf8 -m supervisord.pid1 "*) shift 5\n'
+            f'exec env -u PWD -u OLDPWD {assignments} {self.prefix}/bin/python -I -X utf8 -c "{run}" {first} "$@" ;;\nesac\n'
+            f'exec env -u PWD -u OLDPWD {self.prefix}/bin/python "$@"\n'
+        )
+        wrapper.chmod(0o755)
+        self.prefix = str(self.root / "prefix")
 
     def start(self, environment: dict[str, str] | None = None, argv: list[str] | None = None) -> "Tree":
         """Boot; the output goes to files beside the plan."""
