@@ -111,16 +111,13 @@ def _header_value(node: Any) -> str:
     return text
 
 
-def _pattern(node: Any) -> str:
+def _pattern(node: Any, open_limit: int) -> str:
     text = fields.read_text(node, "a regular expression")
     if fault := patterns.syntax_fault(text):
-        fields.refuse(
-            "E047",
-            f"{quote(text)} is not a regular expression: {fault}",
-            "see Python's re; put \\ before . ( [ and so on",
-        )
-    if fault := patterns.cost_fault(text):
-        remedy = "name the words that tell, without nesting repeats"
+        remedy = "see Python's re; put \\ before . ( [ and so on" if text else "write what is to be found"
+        fields.refuse("E047", f"{quote(text)} is not a regular expression: {fault}", remedy)
+    if fault := patterns.cost_fault(text, open_limit):
+        remedy = "name the words that tell; it is found anywhere, so no `.*` is needed at its ends"
         fields.refuse("E048", f"{quote(text)} could take without end: {fault}", remedy)
     return text
 
@@ -171,10 +168,12 @@ HeaderName = Annotated[
     str, pydantic.PlainValidator(_header_name), fields.schema(type="string", pattern=f"^{_HEADER_NAME}$")
 ]
 HeaderValue = Annotated[str, pydantic.PlainValidator(_header_value), fields.schema(type=fields.SCALARS)]
-Pattern = Annotated[
-    str,
-    pydantic.PlainValidator(_pattern),
-    fields.schema(type=fields.SCALARS, minLength=1, maxLength=patterns.LENGTH_LIMIT),
+_PATTERN_SCHEMA = fields.schema(type=fields.SCALARS, minLength=1, maxLength=patterns.LENGTH_LIMIT)
+LinePattern = Annotated[
+    str, pydantic.PlainValidator(lambda node: _pattern(node, patterns.OPEN_IN_LINE)), _PATTERN_SCHEMA
+]
+BodyPattern = Annotated[
+    str, pydantic.PlainValidator(lambda node: _pattern(node, patterns.OPEN_IN_BODY)), _PATTERN_SCHEMA
 ]
 Descriptor = Annotated[int, pydantic.PlainValidator(_descriptor), fields.schema(type="integer", minimum=3, maximum=99)]
 Streak = Annotated[int, pydantic.PlainValidator(_streak), fields.schema(type="integer", minimum=1, maximum=100)]

@@ -3,8 +3,9 @@
 Rules
 -----
 * Python's syntax (``re``), at most ``LENGTH_LIMIT`` characters, not empty.
-* No expression that could backtrack without a practical end: no repeat without a bound around another repeat or a choice, not
-  more than ``OPEN_LIMIT`` repeats without a bound, and at most ``WAYS_LIMIT`` ways to match what is bounded.
+* No expression that could backtrack without a practical end: a search tries every beginning, so each repeat without a bound
+  costs another power of the text's length. Of these at most ``OPEN_IN_LINE`` for a line, ``OPEN_IN_BODY`` for a longer text, none
+  around another repeat or a choice; and the more of them, the fewer ways to match what is bounded (``WAYS``).
 * No back-references and no looking around: what they cost cannot be read off the expression.
 """
 
@@ -14,9 +15,10 @@ from re import _constants, _parser  # type: ignore[attr-defined]  # what re.comp
 from typing import Any
 
 LENGTH_LIMIT = 512
-OPEN_LIMIT = 4
-"""A line of n characters can cost n to this power."""
-WAYS_LIMIT = 10_000
+OPEN_IN_LINE, OPEN_IN_BODY = 2, 1
+WAYS = (1000, 30, 4)
+"""In how many ways what is bounded may match, beside so many repeats without a bound."""
+_MOST_WAYS = WAYS[0]
 _REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT)
 _REFUSED = {
     _constants.GROUPREF: "it refers back to a group",
@@ -47,15 +49,18 @@ def syntax_fault(text: str) -> str | None:
     return None
 
 
-def cost_fault(text: str) -> str | None:
-    """Return why matching ``text``, a regular expression, could take too long, or None."""
+def cost_fault(text: str, open_limit: int = OPEN_IN_LINE) -> str | None:
+    """Return why matching ``text``, a regular expression, could take too long, or None.
+
+    ``open_limit`` is the number of repeats without a bound that are allowed, at most ``OPEN_IN_LINE``.
+    """
     try:
         ways, unbounded = _judge(_parser.parse(text))
     except _CostlyError as error:
         return str(error)
-    if unbounded > OPEN_LIMIT:
-        return f"it holds {unbounded} repeats without a bound, and at most {OPEN_LIMIT} are allowed"
-    return None if ways <= WAYS_LIMIT else "its bounded repeats and choices can match in too many ways"
+    if unbounded > open_limit:
+        return f"it holds {unbounded} repeats without a bound, and at most {open_limit} here"
+    return None if ways <= WAYS[unbounded] else "its bounded repeats and choices can match in too many ways"
 
 
 def _judge(parsed: Any) -> tuple[int, int]:
@@ -75,7 +80,7 @@ def _judge(parsed: Any) -> tuple[int, int]:
             below = _judge(argument)
         else:
             continue
-        ways, unbounded = min(ways * below[0], WAYS_LIMIT + 1), unbounded + below[1]
+        ways, unbounded = min(ways * below[0], _MOST_WAYS + 1), unbounded + below[1]
     return ways, unbounded
 
 
@@ -89,7 +94,7 @@ def _repeated(least: int, most: int, body: Any) -> tuple[int, int]:
         raise _CostlyError("a repeat without a bound stands within another repeat")
     if ways > 1:
         return (1, 0) if most == 0 else (_powers(ways, least, most), unbounded)
-    return min(most - least + 1, WAYS_LIMIT + 1), unbounded
+    return min(most - least + 1, _MOST_WAYS + 1), unbounded
 
 
 def _powers(ways: int, least: int, most: int) -> int:
@@ -97,7 +102,7 @@ def _powers(ways: int, least: int, most: int) -> int:
     total, power = 0, 1
     for times in range(most + 1):
         total += power if times >= least else 0
-        if power > WAYS_LIMIT or total > WAYS_LIMIT:
-            return WAYS_LIMIT + 1
+        if power > _MOST_WAYS or total > _MOST_WAYS:
+            return _MOST_WAYS + 1
         power *= ways
     return total

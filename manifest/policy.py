@@ -42,7 +42,7 @@ def _check_oneshot(subject: Subject, name: str, program: model.Program, findings
     for key, outcome in (("on_exit", program.on_exit), ("on_fatal", program.on_fatal)):
         if outcome == plan.RESTART:
             place = tree.place_of(subject.root, (*here, key))
-            message = f"`{key}: restart` in the one-shot {quote(name)}: it runs once, and `start_retries` tries its start again"
+            message = f"`{key}: restart` in the one-shot {quote(name)}: it runs once, and how it ended stands"
             findings.add("E068", place, message, "write degrade or exit")
 
 
@@ -76,7 +76,9 @@ def _refuse_live_of_nothing(
 
 def _refuse_second(subject: Subject, path: tree.Path, kinds: list[str], findings: Findings) -> None:
     for kind in kinds[1:]:
-        message = f"`{kinds[0]}` and `{kind}` in one `{path[-1]}`: there is one proof"
+        message = (
+            f"`{kinds[0]}` and `{kind}` in one `{path[-1]}`: there is one {'proof' if path[-1] == 'ready' else 'check'}"
+        )
         findings.add("E065", tree.key_place(subject.written, (*path, kind)), message, "keep one of them")
 
 
@@ -100,8 +102,10 @@ def _check_restart(subject: Subject, name: str, program: model.Program, findings
     if pauses.cap < pauses.backoff and not subject.was_cut(*here, "restart"):
         is_said = tree.find(subject.root, (*here, "restart", "cap")) is not None
         place = tree.place_of(subject.root, (*here, "restart", "cap" if is_said else "backoff"))
+        default = "" if is_said else " by default"
         message = (
-            f"the longest pause, {budget.show(pauses.cap)}, is shorter than the first, {budget.show(pauses.backoff)}"
+            f"the longest pause, {budget.show(pauses.cap)}{default}, "
+            f"is shorter than the first, {budget.show(pauses.backoff)}"
         )
         findings.add("E072", place, message, f"write a `cap` of at least {budget.show(pauses.backoff)}")
     if program.live is not None and program.live.restart and program.on_exit in {plan.END, plan.DEGRADE}:

@@ -58,7 +58,7 @@ class HttpCheck(section.Section):
     headers: dict[check_fields.HeaderName, check_fields.HeaderValue] = Field(
         default={}, description="Headers of the request."
     )
-    body: check_fields.Pattern | None = Field(
+    body: check_fields.BodyPattern | None = Field(
         default=None, description="A regular expression that must be found in the body."
     )
     socket: fields.ExpressionPath | None = Field(
@@ -134,7 +134,7 @@ class Ready(_Checks):
         default=None, description="With `notify`: it says WATCHDOG=1 at least this often."
     )
     fd: check_fields.Descriptor | None = Field(default=None, description="It writes a newline to this descriptor.")
-    log: check_fields.Pattern | None = Field(
+    log: check_fields.LinePattern | None = Field(
         default=None, description="A line of its output matches this regular expression."
     )
     file: fields.ExpressionPath | None = Field(

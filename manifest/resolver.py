@@ -48,7 +48,7 @@ class Resolver:
                 "E043", self._place(path), message, f"write ${{writable:{root}}}, which is right everywhere"
             )
 
-    def path(self, path: tree.Path, text: str, *, may_be_literal: bool = True) -> str:
+    def path(self, path: tree.Path, text: str, *, may_be_literal: bool = True, is_made_at_boot: bool = False) -> str:
         """Return the path at ``path`` with its expressions replaced; it must be absolute and normal."""
         expanded = self._expand(path, text)
         if expanded is None:
@@ -57,16 +57,20 @@ class Resolver:
             self._refuse_literal(path, expanded.literal)
         if fault := fields.path_fault(expanded.text):
             is_relative = fault == "it is relative"
-            remedy = (
-                f"write ${{here}}/{text.removeprefix('./')}" if is_relative else "write it from / without . or .. or //"
+            name = text.removeprefix("./")
+            beside = (
+                f"${{here}}/{name}, or ${{run}}/{name} for what is made at boot"
+                if is_made_at_boot
+                else f"${{here}}/{name}"
             )
+            remedy = f"write {beside}" if is_relative else "write it from / without . or .. or //"
             message = f"{quote(expanded.text)} is not an absolute normal path: {fault}"
             self.findings.add("E029", self._place(path), message, remedy)
         return expanded.text
 
     def socket(self, path: tree.Path, text: str) -> str:
         """Return the path of a socket at ``path``; an AF_UNIX address must hold it."""
-        full = self.path(path, text, may_be_literal=False)
+        full = self.path(path, text, may_be_literal=False, is_made_at_boot=True)
         if len(full.encode("utf-8", "surrogateescape")) > _SOCKET_BYTES:
             why = f"an AF_UNIX address holds {_SOCKET_BYTES} bytes"
             message = f"no socket can be at {quote(full)}: {why}"
@@ -75,7 +79,7 @@ class Resolver:
 
     def evidence(self, path: tree.Path, text: str) -> str:
         """Return the path at ``path`` of a file that proves readiness: PID 1 removes it before each start."""
-        full = self.path(path, text, may_be_literal=False)
+        full = self.path(path, text, may_be_literal=False, is_made_at_boot=True)
         if self._expand_silently(text) is None or fields.path_fault(full):
             return full
         run = self.scope.run

@@ -43,7 +43,8 @@ _TABLE = (
         "E005",
         "not YAML",
         "The usual causes: a tab in the indentation, text that holds `: ` or begins with one of ``@`%&*!|>`` "
-        "and is not quoted, a bracket or quote that is never closed.",
+        "and is not quoted, a backslash in double quotes (write a regular expression in single ones), a bracket or quote that is "
+        "never closed.",
     ),
     Rule(
         "E006",
@@ -215,8 +216,8 @@ _TABLE = (
         "E048",
         "a regular expression that could take without end",
         "PID 1 runs it on whatever the program prints. So it holds no repeat without a bound (`*`, `+`, `{2,}`) around "
-        "another repeat or a choice, at most four such repeats, few ways to match what is bounded, no back-reference "
-        "and no looking around.",
+        "another repeat or a choice, at most two such repeats for a line of output and one for the body of an answer, few "
+        "ways to match what is bounded, no back-reference and no looking around.",
     ),
     Rule("E049", "a signal for nobody", "A signal that is passed on names the programs that get it."),
     Rule(
@@ -289,8 +290,8 @@ _TABLE = (
     Rule(
         "E068",
         "a one-shot that is to be restarted",
-        "A one-shot runs once. Whether its start is tried again says `start_retries`; when it has failed for good, the "
-        "container ends or goes on without it.",
+        "A one-shot runs once, and how it ended stands: the container ends, or goes on without it. `start_retries` tries again "
+        "only what could not be executed at all.",
     ),
     Rule(
         "E069",

@@ -124,6 +124,9 @@ def _report_syntax(error: yaml.YAMLError, text: str, findings: Findings) -> None
         problem, remedy = "a tab cannot indent", "indent with spaces"
     elif at_fault and at_fault in "@`%&*!|>":
         problem, remedy = f"text cannot begin with {at_fault}", "put it in quotes"
+    elif "unknown escape" in problem:
+        problem = r"within double quotes a \ begins an escape of YAML, and this is none"
+        remedy = "put the text in single quotes"
     elif "mapping values are not allowed" in problem:
         problem = "a second `: ` within one value, or a key that is indented differently from its neighbours"
         remedy = "put the text in quotes, or align the key"

@@ -8,13 +8,14 @@ Rules
 """
 
 import dataclasses
+import re
 import types
 import typing
 from typing import Any
 
 import pydantic
 
-from manifest import diagnostics, model, tree
+from manifest import diagnostics, fields, model, tree
 from manifest.diagnostics import Findings
 
 _ROUNDS = 12
@@ -27,6 +28,19 @@ _PLACEHOLDERS: dict[str, Any] = {
     "command": [tree.Scalar("unnamed", "unnamed", is_plain=True, place=_NOWHERE)],
 }
 """What stands in for a required value that is missing or faulty, so that what is around it need not be cut."""
+_URL = '"http://127.0.0.1:8000/livez"'
+_EXAMPLES = {
+    "ready": f"{{http: {_URL}}}",
+    "live": "{period: 2s}",
+    "http": _URL,
+    "tcp": "5432",
+    "unix": '"${run}/api.sock"',
+    "exec": "[redis-cli, ping]",
+    "restart": "{backoff: 1s}",
+    "stop": "{timeout: 10s}",
+}
+"""What could stand at a key of a program, or of its checks, for somebody who wrote something else."""
+_CLAIMS = frozenset({"running", "notify"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +144,14 @@ def _report_missing(path: tree.Path, root: tree.Node, findings: Findings) -> Non
         place = tree.key_place(root, path[:-1]) if path[:-1] else root.place
         what = f"{name_of(path[:-1])} has no {diagnostics.quote(str(path[-1]))}"
         remedy = "add `version: 1`" if path == ("version",) else f"add `{path[-1]}: …`"
+        if _is_misplaced(path[:-1]):
+            remedy = f"indent `{path[-2]}` beneath its program, or {remedy}"
         findings.add("E021", place, f"{what}: the key is required", remedy)
+
+
+def _is_misplaced(path: tree.Path) -> bool:
+    """Say whether what is a key of a program stands at ``path``, where a program's name belongs: indented too little."""
+    return len(path) == 2 and path[0] == "programs" and path[1] in known_keys(("programs", ""))
 
 
 def _is_misspelled(path: tree.Path, parent: tree.Mapping, findings: Findings) -> bool:
@@ -157,14 +178,39 @@ def _report_kind(kind: str, path: tree.Path, root: tree.Node, findings: Findings
     if wanted is None:
         findings.add("E022", place, f"{name} cannot be read: {said}", "see docs/manifest.md")
     elif isinstance(node, tree.Scalar) and node.value is None:
-        findings.add(
-            "E025", place, f"{name} has no value: {wanted} belongs there", f"write {wanted}, or remove the key"
-        )
+        remedy = f"write {_example(path) or wanted}, or remove the key"
+        findings.add("E025", place, f"{name} has no value: {wanted} belongs there", remedy)
     else:
         is_text = isinstance(node, tree.Scalar)
         found = "a single value" if is_text else "a list" if isinstance(node, tree.Sequence) else "a mapping"
-        example = "key: value beneath it" if wanted == "a mapping" else "[item, item]"
-        findings.add("E022", place, f"{name} is {found}, not {wanted}", f"write {example}")
+        remedy = f"write {'key: value beneath it' if wanted == 'a mapping' else '[item, item]'}"
+        if _is_misplaced(path):
+            remedy = f"indent `{path[-1]}` beneath its program"
+        elif wanted == "a mapping" and (example := _example(path, node)):
+            remedy = f"write {example}"
+        findings.add("E022", place, f"{name} is {found}, not {wanted}", remedy)
+
+
+def _example(path: tree.Path, node: tree.Node | None = None) -> str:
+    """Return what could stand at ``path`` instead of ``node``, or nothing where no example is better than the kind."""
+    text = node.text if isinstance(node, tree.Scalar) else ""
+    match path:
+        case ("programs", _, "ready") if text in _CLAIMS:
+            return f"{{{text}: true}}"
+        case ("programs", _, "ready") if text in _EXAMPLES:
+            return f"for example {{{text}: {_EXAMPLES[text]}}}"
+        case ("programs", _, "restart") if text:
+            return f"for example {_EXAMPLES['restart']}; whether it is restarted says `on_exit`"
+        case ("programs", _, "live") if text == "true":
+            return f"for example {_EXAMPLES['live']}; left out, the check of `ready` goes on"
+        case ("programs", _, str(key)) | ("programs", _, "ready" | "live", str(key)) if key in _EXAMPLES:
+            return f"for example {_EXAMPLES[key]}"
+        case ("programs", _, "after", *_, str(name)):
+            return f"`{name}: ready`"
+        case ("signals", _) if node is not None:
+            return "a list of programs" if not re.fullmatch(fields.LABEL, text) else f"[{text}]"
+        case _:
+            return ""
 
 
 def name_of(path: tree.Path) -> str:

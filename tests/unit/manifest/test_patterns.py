@@ -15,6 +15,7 @@ HARMLESS = [
     "(a|b)*c",
     "(?:ab)*c",
     "x{3,}",
+    r"port \d+",
     "(x*|y*)",
     "a*+b",
     "(" * 200 + "a" + ")" * 200,
@@ -30,7 +31,8 @@ COSTLY = {
     "(a?){200}": "too many ways",
     "(a|ab){50}": "too many ways",
     "(a{1,50}){1,50}": "too many ways",
-    ".*.*.*.*.*": "5 repeats without a bound",
+    ".*a.*b.*": "3 repeats without a bound",
+    r"(?:aa|bb|cc|dd|ee)\S+ \d+": "too many ways",
     r"(a)\1": "refers back",
     "(a)?(?(1)b|c)": "refers back",
     "a(?=b)": "looks around",
@@ -70,3 +72,10 @@ def test_what_is_accepted_ends_on_a_line_made_to_hurt(text: str) -> None:
     if patterns.syntax_fault(text) is None and patterns.cost_fault(text) is None:
         for line in ("a" * 40 + "!", "ab" * 20 + "!", "b" * 40):
             re.search(f"(?:{text})#", line)
+
+
+def test_a_long_text_allows_less_than_a_line() -> None:
+    assert patterns.cost_fault(r"up \S+:\d+", patterns.OPEN_IN_BODY) == (
+        "it holds 2 repeats without a bound, and at most 1 here"
+    )
+    assert patterns.cost_fault(r"up \d+", patterns.OPEN_IN_BODY) is None

@@ -24,10 +24,18 @@ class Member:
         self.backoff = 7
         self.delay = 5.0
         self.system_stop = False
+        self.killing = False
+        self.pid = 0
+        self.dispatchers: dict[int, object] = {}
+        self.pipes: dict[str, int] = {}
         self.done: list[str] = []
 
     def transition(self) -> None:
         self.done.append("supervisor's own")
+
+    def finish(self, _pid: int, _status: int) -> None:
+        assert self.state != STATES.UNKNOWN, "as supervisor asserts"
+        self.done.append("finish")
 
     def spawn(self) -> None:
         self.done.append("spawn")
@@ -283,3 +291,19 @@ def test_a_thousand_idle_programs_are_not_judged_by_the_gate(make, monkeypatch):
     for name in box.members:
         box.turn(name)
     assert asked == []
+
+
+def test_a_fork_that_failed_leaves_nothing_that_the_loop_would_poll():
+    box = Box(boots.program("api"))
+    box.tell("api", "BACKOFF")
+    box.members["api"].dispatchers, box.members["api"].pipes = {9: object()}, {"stdout": 9}
+    box.turn("api")
+    assert (box.members["api"].dispatchers, box.members["api"].pipes) == ({}, {})
+
+
+@pytest.mark.parametrize(("killing", "becomes"), [(True, STATES.STOPPING), (False, STATES.RUNNING)])
+def test_the_end_of_a_process_that_could_not_be_signalled_does_not_end_supervisord(killing, becomes):
+    member = Box(boots.program("api")).members["api"]
+    member.state, member.killing = STATES.UNKNOWN, killing
+    member.finish(42, 0)
+    assert (member.state, member.done) == (becomes, ["finish"])

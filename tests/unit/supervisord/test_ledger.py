@@ -456,3 +456,15 @@ def test_an_end_before_readiness_is_a_failed_start_and_tried_again_whatever_on_e
     assert (entry.state, entry.final, entry.exits, entry.failed_starts) == (snapshot.PENDING, False, 0, 1)
     assert entry.reason == "exited with code 7 before it was ready; supervisord will try again"
     assert entry.start_at is not None
+
+
+@pytest.mark.parametrize(
+    "error", ["too many open files to spawn 'api'", "Too many processes in process table to spawn 'api'"]
+)
+def test_a_start_for_which_nothing_was_left_is_tried_again_for_ever_and_is_no_fault_of_the_program(error):
+    entry = ledger.first_entry(boots.program("api", start_retries=0), at(0))
+    for seconds in range(1, 30):
+        entry = ledger.on_supervisor_state(entry, entries.STARTING, at(seconds))
+        entry = ledger.on_supervisor_state(entry, entries.BACKOFF, at(seconds), spawn_error=error)
+        assert (entry.given_up, entry.failed_starts, entry.start_at) == (None, 0, seconds + 0.5)
+    assert error in entry.reason

@@ -52,7 +52,7 @@ def test_streams_are_apart():
     assert matcher.take("stdout", b"dy\n")
 
 
-@pytest.mark.parametrize(("before", "is_found"), [(1019, True), (1020, False), (5000, False)])
+@pytest.mark.parametrize(("before", "is_found"), [(507, True), (508, False), (5000, False)])
 def test_only_the_beginning_of_a_line_is_searched(before, is_found):
     assert matches("ready", b"x" * before + b"ready\n") is is_found
 
@@ -82,3 +82,13 @@ def test_how_the_bytes_are_cut_into_chunks_changes_nothing(lines, size):
     whole, cut = log_match.Matcher(re.compile("[a-f0-9]")), log_match.Matcher(re.compile("[a-f0-9]"))
     in_pieces = [cut.take("stdout", data[at : at + size]) for at in range(0, len(data), size)]
     assert whole.take("stdout", data) == any(in_pieces)
+
+
+def test_a_search_that_takes_too_long_in_all_is_given_up(monkeypatch):
+    spent = iter(range(1000))
+    monkeypatch.setattr(log_match.time, "thread_time", lambda: next(spent) * 0.2)
+    matcher = log_match.Matcher(re.compile("ready"))
+    assert not matcher.take("stdout", b"one\ntwo\n")
+    assert not matcher.is_given_up
+    assert not matcher.take("stdout", b"three\nready\n")
+    assert matcher.is_given_up

@@ -277,7 +277,7 @@ def test_what_is_kept_of_a_program_is_bounded_whatever_it_prints():
     lines, _, _ = forwarder()
     for _ in range(50):
         lines.take("a", "stderr", (b"x" * 15_000 + b"\n") * 20)
-    assert sum(map(len, lines._last["a", "stderr"])) <= 5 * 1024
+    assert sum(map(len, lines._last["a", "stderr"])) <= 5 * 4096
 
 
 def test_the_last_lines_are_at_most_512_bytes_and_the_newest_win():

@@ -1,9 +1,12 @@
+import dataclasses
 import json
+import types
 
 import pytest
 
 from contract import clock, events, snapshot
-from supervisord import output, telling
+from supervisord import entries, ledger, output, telling
+from tests.unit import boots
 
 
 class Book:
@@ -99,3 +102,19 @@ def test_without_a_change_a_beat_says_once_a_second_that_pid_1_lives(now):
     assert kinds[0] == "change"
     assert kinds[1:] == ["beat", "beat"]
     assert subscribers.lines[1]["revision"] == 1
+
+
+def test_a_program_that_changes_all_the_time_does_not_push_the_boot_out_of_the_log(now, monkeypatch):
+    told = make(is_booting=False)
+    emitted = []
+    monkeypatch.setattr(told, "_emitter", types.SimpleNamespace(emit=lambda event, **fields: emitted.append(event)))
+    entry = ledger.judge(ledger.first_entry(boots.program("api"), entries.Moment(0.0, "w")), entries.Moment(0.0, "w"))
+    ready = dataclasses.replace(entry, state=snapshot.READY)
+    told._book.take_changes = lambda: [ready]
+    told._book.last_lines = lambda _name: ()
+    for _ in range(200):
+        told.report_changes()
+    assert emitted == ["ProgramReady"] * 20 + ["ProgramFlapping"]
+    now[0] += 61
+    told.report_changes()
+    assert emitted[-1] == "ProgramReady"
