@@ -50,6 +50,7 @@ LEVELS: dict[str, str] = {
     "GenerationEnded": "info",
     "StopRequested": "info",
     "ProgramKilled": "warn",
+    "ProgramFlapping": "warn",
     "ContainerEnding": "error",
     "NotificationRefused": "warn",
     "SignalPassedOn": "info",

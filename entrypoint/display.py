@@ -46,7 +46,7 @@ def choose(output: str, file: str, loaded: plan.LoadedPlan, state: str) -> Displ
 
 def warning(event: dict[str, Any]) -> str:
     """Return one line for an event of level warn: what it is about, and why."""
-    subject = event.get("path", event.get("capability", ""))
+    subject = next((event[key] for key in ("program", "path", "capability") if key in event), "")
     return f"warning: {event['event']} {subject}: {event.get('reason', '')}".rstrip(": ")
 
 
@@ -124,7 +124,7 @@ class Lines:
         if now.sealed_seconds is not None and now.sealed_seconds != before.sealed_seconds:
             self._line(at_seconds, f"sealed; Stage A took {now.stage_a_ms:.0f} ms in {now.phases} phases")
         if now.failure and not before.failure:
-            self._line(at_seconds, f"FAILED {now.failure}")
+            self._line(at_seconds, f"{'FAILED' if now.state == progress.FAILED else 'ENDING'} {now.failure}")
         if now.state != before.state and now.state in {progress.READY, progress.UNREADY}:
             self._readiness(at_seconds, now)
 
@@ -134,7 +134,7 @@ class Lines:
             for line in self._places.lines():
                 print(f"          {line}", flush=True)
         elif now.sealed_seconds is not None:
-            self._line(at_seconds, f"UNREADY {', '.join(now.missing)}")
+            self._line(at_seconds, f"UNREADY {', '.join(now.missing)}: {now.reason}")
 
     def _line(self, at_seconds: float, text: str) -> None:
         print(f"{at_seconds:8.3f}s {text}", flush=True)

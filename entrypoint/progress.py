@@ -18,7 +18,11 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """Everything shown. ``failure`` is the cause of a failed boot; ``phases`` counts Stage A's completed phases."""
+    """Everything shown. ``failure`` is the cause of a failed boot, or of what else ended the container.
+
+    ``phases`` counts Stage A's completed phases; ``reason`` says why it is not ready. A failed boot that
+    is held may be sealed late.
+    """
 
     state: str = BOOTING
     phases: int = 0
@@ -27,6 +31,8 @@ class Progress:
     sealed_seconds: float | None = None
     failure: str = ""
     missing: tuple[str, ...] = ()
+    reason: str = ""
+    is_held: bool = False
 
     def row(self, name: str) -> Row | None:
         """Return the row of the program ``name``."""
@@ -55,11 +61,19 @@ def after(progress: Progress, event: dict[str, Any], at_seconds: float) -> Progr
             return dataclasses.replace(progress, sealed_seconds=at_seconds)
         case "BootstrapFailed":
             cause = f"{event.get('phase')}: {event.get('cause')}"
-            return dataclasses.replace(progress, state=FAILED, failure=progress.failure or cause)
+            is_held = event.get("on_failure") == "hold"
+            return dataclasses.replace(progress, state=FAILED, failure=progress.failure or cause, is_held=is_held)
+        case "ContainerEnding":
+            cause = str(event.get("cause"))
+            state = FAILED if event.get("exit_code") else STOPPED
+            return dataclasses.replace(progress, state=state, failure=progress.failure or cause)
+        case "ReadinessChanged" if event.get("ready") is True and (
+            progress.is_held or progress.state not in {FAILED, STOPPED}
+        ):
+            return dataclasses.replace(progress, state=READY, missing=(), reason="")
         case "ReadinessChanged" if progress.state not in {FAILED, STOPPED}:
-            state = READY if event.get("ready") is True else UNREADY
             missing = tuple(str(name) for name in event.get("missing", ()))
-            return dataclasses.replace(progress, state=state, missing=missing)
+            return dataclasses.replace(progress, state=UNREADY, missing=missing, reason=str(event.get("reason", "")))
         case "StopRequested" if progress.state != FAILED:
             return dataclasses.replace(progress, state=STOPPED)
         case _:

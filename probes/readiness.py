@@ -132,6 +132,8 @@ def _programs(wanted: plan.Plan, ledger: snapshot.Snapshot, reading: Reading) ->
 
 
 def _seal(ledger: snapshot.Snapshot, seal: Verdict) -> tuple[Missing, ...]:
+    if ledger.phase == snapshot.STOPPING:
+        return ()  # the end says it all, and takes the seal with it
     if ledger.seal is None or ledger.phase == snapshot.BOOTING:
         return (Missing(SEAL_ID, SEAL, "this generation is not sealed", seal.since),)
     if not seal.is_accepted:

@@ -155,9 +155,15 @@ class Evidence:
         """``name`` wrote ``data`` to its ``stream``, "stdout" or "stderr"."""
         try:
             matcher = self._matchers.get(name)
-            if matcher is not None and matcher.take(stream, data):
+            if matcher is None:
+                return
+            is_found = matcher.take(stream, data)
+            if is_found or matcher.is_given_up:
                 del self._matchers[name]
+            if is_found:
                 self._sink.proven(name, "log line")
+            elif matcher.is_given_up:
+                self._sink.withdrawn(name, "prints what its log pattern takes too long to search")
         except Exception as error:
             self._report(f"output of {name}", error)
 

@@ -84,7 +84,10 @@ class Extension:
         self._emitter = generation.BOOT.emitter_for(boot.boot_id, run.events)
         self.faults = guard.Faults(self._emitter)
         self._speedups = loop.speedups()
-        secrets = {program.name: masking.secrets(program.environment) for program in self._plan.programs}
+        secrets = {
+            program.name: masking.secrets(spawn.environment(program, dict(os.environ)))
+            for program in self._plan.programs
+        }
         self._forwarder = output.LineForwarder(
             {"stdout": self._stdout, "stderr": self._stderr},
             lambda name, text: masking.mask(text, secrets.get(name, ())),
@@ -246,7 +249,7 @@ class Extension:
         for name, pid, why in self._book.take_overdue(now):
             self._emitter.emit("ProgramKilled", program=name, pid=pid, reason=why)
             for kill in (os.killpg, os.kill):  # a child makes its group itself, and may not have come to it
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(OSError):
                     kill(pid, signal.SIGKILL)
             self._poll.note_change()
 

@@ -20,6 +20,7 @@ import json
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ BACKLOG_LIMIT = 4 * 1024 * 1024
 SUBSCRIBER_LIMIT = 8
 LINE_LIMIT = 4096
 _CHUNK = 65536
+_DEAF_SECONDS = 1.0
 
 
 class Subscriber:
@@ -122,6 +124,7 @@ class Feed:
         self._on_report = on_report
         self.report: Callable[[str, Exception], None] = lambda _where, _error: None
         """Where faults are reported."""
+        self._deaf_until = 0.0
         self._names: dict[int, str] = {}
         self._subscribers: dict[int, Subscriber] = {}
         with contextlib.suppress(FileNotFoundError):
@@ -195,8 +198,8 @@ class Feed:
         self._socket.close()
 
     def readable(self) -> bool:
-        """Always: new subscribers may come."""
-        return True
+        """Whether new subscribers may come."""
+        return time.monotonic() >= self._deaf_until
 
     def writable(self) -> bool:
         """Never."""
@@ -206,7 +209,10 @@ class Feed:
         """Accept a connection; one too many is closed at once."""
         try:
             connection, _ = self._socket.accept()
-        except OSError:
+        except BlockingIOError:
+            return
+        except OSError:  # no descriptor is left: asking again at once would let the loop spin
+            self._deaf_until = time.monotonic() + _DEAF_SECONDS
             return
         connection.setblocking(False)
         if len(self._subscribers) >= SUBSCRIBER_LIMIT:

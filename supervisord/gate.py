@@ -49,6 +49,9 @@ class Gate:
         """Gate each process of supervisor's ``group``."""
         for member in group.processes.values():
             member.transition = self._gated(member, member.transition)
+            member.finish = _tolerant(member, member.finish)
+            # It would cut a longer stop that a program asked for, and the steady clock leaves it nothing to do.
+            member._check_and_adjust_for_system_clock_rollback = lambda _now: None
 
     def _gated(self, member: Any, original: Callable[[], None]) -> Callable[[], None]:
         name = member.config.name
@@ -76,6 +79,10 @@ class Gate:
                 member.stop()
                 return False
             return True
+        if (
+            not member.pid and member.dispatchers
+        ):  # a fork that failed: supervisor closed the pipes, and would poll them for ever
+            member.dispatchers, member.pipes = {}, {}
         if member.config.options.mood < states.SupervisorStates.RUNNING:
             return False
         now = clock.monotonic()
@@ -98,6 +105,20 @@ class Gate:
             return False
         self._revive_at = None
         return True
+
+
+def _tolerant(member: Any, original: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """Return ``finish`` that also takes the end of a process that could not be signalled (EPERM).
+
+    supervisor calls such a process UNKNOWN and asserts at its end that it is not (4.3.0, ``Subprocess.finish``): PID 1 dies.
+    """
+
+    def finish(pid: int, status: int) -> None:
+        if member.state == states.ProcessStates.UNKNOWN:
+            member.state = states.ProcessStates.STOPPING if member.killing else states.ProcessStates.RUNNING
+        original(pid, status)
+
+    return finish
 
 
 def _give_up(member: Any) -> None:

@@ -55,8 +55,9 @@ def arm() -> None:
 def _end() -> None:
     if os.getpid() != 1:
         sweep_descendants()
+    deadline = time.monotonic() + _LAST_WORDS_SECONDS
     for channel in (BOOT.stdout, BOOT.stderr):
-        channel.flush(_LAST_WORDS_SECONDS)
+        channel.flush(max(0.0, deadline - time.monotonic()))
     sys.stdout.flush()
     sys.stderr.flush()
     # Also with 0: nothing is left to do, and taking the interpreter apart would cost a stop 20 ms.

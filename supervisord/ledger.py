@@ -20,6 +20,10 @@ from contract import snapshot
 from manifest import plan
 from supervisord import entries, restarts, verdicts
 
+_SCARCE = ("too many open files", "Too many processes")
+"""How supervisor says that there was no descriptor or process left (4.3.0, ``Subprocess.spawn``): no fault of the program."""
+_SCARCE_SECONDS = 0.5
+
 
 def first_entry(program: plan.ProgramPlan, now: entries.Moment) -> entries.Entry:
     """Return the entry of a program that was never started."""
@@ -76,6 +80,8 @@ def _after_end(entry: entries.Entry, run: entries.Run | None, now: float, draw: 
     stays_down = program.oneshot or (program.on_exit != plan.RESTART and not is_failed_start)
     if entry.supervisor_state == entries.EXITED and stays_down:
         return dataclasses.replace(entry, start_at=None)
+    if entry.spawn_error.startswith(_SCARCE):
+        return dataclasses.replace(entry, failed_starts=entry.failed_starts - 1, start_at=now + _SCARCE_SECONDS)
     lived = now - run.spawned_at if run else 0.0
     end = restarts.End(now, lived, entry.was_ready, entry.failed_starts)
     history, follows = restarts.after(program, entry.history, end, draw)

@@ -44,6 +44,9 @@ class Outcome:
         if ended is not None and ended.code == exit_codes.OK:
             try:
                 self._sealing.take_record(clock.rfc3339())
+                for entry in self._book.entries.values():  # given up since the seal program looked
+                    if entry.supervisor_state == entries.FATAL:
+                        self.on_program_fatal(entry)
             except (OSError, errors.BootsealError) as error:
                 self.fail("seal", f"the seal program exited 0 and its record is not acceptable: {error}")
         elif ended is not None and ended.code == exit_codes.INFRASTRUCTURE_FAILURE:

@@ -23,7 +23,7 @@ BACKLOG_LIMIT = 1024 * 1024
 LINE_LIMIT = 16 * 1024
 LAST_LINES = 5
 _LAST_BYTES = 512
-_KEPT_BYTES = 2 * _LAST_BYTES
+_KEPT_BYTES = 4096
 """Of each line: enough to know a secret that stands where the line is cut."""
 
 

@@ -209,9 +209,11 @@ class Book:
             self._held.discard(name)
         else:
             self._held.add(name)
-        if entry.supervisor_state == entries.STOPPED:
+        if entry.supervisor_state == entries.STOPPED or obstacle is not None:
             state, reason, final = obstacle or _ABOUT_TO_START
             self._put(ledger.held(entry, state, reason, now, final=final))
+        else:
+            self._put(ledger.judge(entry, now))
 
     def _lost_bond(self, entry: entries.Entry) -> bool:
         bonds = [self.entries.get(need.name) for need in entry.program.after if need.bind]

@@ -6,6 +6,8 @@ Rules
   ignored signals survive exec; and a stop signal that arrives between fork and exec would be taken by supervisord's
   handler in the child and lost, so stop signals are blocked around the fork and delivered after the child is
   back to default dispositions.
+* The child's process group is made by both sides, whoever comes first: supervisor signals groups, and a signal to a group
+  that is not there yet would be lost.
 * The program's argv and environment come from the plan, in memory. supervisord.conf carries no value, so no RPC
   (``getAllConfigInfo``) can reveal one.
 * A descriptor that a program is to have (``ready: {fd: N}``) is put at its number after all others were closed.
@@ -13,6 +15,7 @@ Rules
 * Outside a container's PID namespace a program dies with supervisord (PR_SET_PDEATHSIG, prctl(2)).
 """
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -70,6 +73,8 @@ def install(
             _prepare_child(prctl, parent)
             _close_at_once(options, passing.descriptors)
         else:
+            with contextlib.suppress(OSError):  # it executes already, and did it itself
+                os.setpgid(pid, pid)
             on_fork(pid)
         return pid
 

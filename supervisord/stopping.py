@@ -14,6 +14,8 @@ Rules
 * When the budget is spent supervisord ends whatever is left: as PID 1 it takes the rest with it.
 """
 
+import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,12 +23,18 @@ from typing import Any
 from supervisor import states
 from supervisor.medusa import asyncore_25 as asyncore
 
-from contract import clock
+from contract import clock, exit_codes
 from manifest import budget, plan
-from supervisord import guard
+from supervisord import generation, guard, steady_clock
 
 _READER_SECONDS = 0.1
 _STOPPABLE = frozenset({states.ProcessStates.RUNNING, states.ProcessStates.STARTING})
+
+
+def _one_by_one(the_plan: plan.Plan) -> float:
+    """Return the longest that a stop may take when programs of equal rank do not stop together."""
+    each = sum(program.stop_timeout_seconds + budget.DYING_SECONDS for program in the_plan.programs)
+    return the_plan.stop.drain_seconds + each
 
 
 def ranks(programs: Iterable[plan.ProgramPlan]) -> list[frozenset[str]]:
@@ -52,7 +60,7 @@ class Stopping:
         self._supervisor = supervisor
         self._ranks = ranks(the_plan.programs)
         self._drain = the_plan.stop.drain_seconds
-        self._budget = the_plan.stop.budget_seconds
+        self._budget = the_plan.stop.budget_seconds if together else _one_by_one(the_plan)
         self._together = together
         self._drained_at: float | None = None
         self._ends_at: float | None = None
@@ -134,6 +142,8 @@ class Stopping:
             is_reload = self._supervisor.options.mood == states.SupervisorStates.RESTARTING
             drain = 0.0 if is_reload or self.is_hurried else self._drain
             self._drained_at, self._ends_at = now + drain, now + drain - self._drain + self._budget
+            for member in self._unstopped():  # what an operator's stop was granted does not lengthen this one
+                member.delay = min(member.delay, steady_clock.CLOCK.time() + member.config.stopwaitsecs)
         if now < self._reader_until or (self._drained_at is not None and now < self._drained_at):
             return
         for member in self._due_members(now):
@@ -158,6 +168,14 @@ class Stopping:
         if names:
             words = f"could not be stopped in time: {names}"
             self._supervisor.options.logger.critical(words)
+            for member in self._unstopped():
+                if member.pid:
+                    with contextlib.suppress(OSError):
+                        os.killpg(member.pid, signal.SIGKILL)
+            if self._supervisor.options.mood == states.SupervisorStates.RESTARTING:
+                # A generation beside the rest of the last one would be two of each: the container ends instead.
+                self._supervisor.options.mood = states.SupervisorStates.SHUTDOWN
+                generation.BOOT.exit_code = exit_codes.INFRASTRUCTURE_FAILURE
         raise asyncore.ExitNow
 
     def _due_members(self, now: float) -> list[Any]:

@@ -7,6 +7,7 @@ from manifest import plan
 from supervisord import feed, output, readiness_book, sealing
 
 _BEAT_SECONDS = 0.9
+_TOLD_LIMIT, _TOLD_WITHIN_SECONDS = 20, 60.0
 _BOOTING_PAUSE_SECONDS = 0.02
 """While booting nobody can be ready, so changes may gather this long: a hundred starts are a few messages. That nobody is
 waited for any more is told at once: the seal program waits for it."""
@@ -30,6 +31,7 @@ class Telling:
         self._emitter = emitter
         self._channels = channels
         self._told_dropped = tuple(channel.dropped for channel in channels)
+        self._told: dict[str, list[float]] = {}
         self._sent_revision = -1
         self._last_beat = 0.0
         self._last_change = 0.0
@@ -84,12 +86,25 @@ class Telling:
         changes = self._book.take_changes()
         for entry in changes:
             name = entry.program.name
+            if not self._may_tell(name):
+                continue
             if entry.state == snapshot.READY:
                 self._emitter.emit("ProgramReady", program=name, ready_by=entry.ready_by, pid=entry.pid)
             elif entry.state == snapshot.FAILED:
                 last = self._book.last_lines(name)
                 self._emitter.emit("ProgramFailed", program=name, reason=entry.reason, last_output=last)
         return bool(changes)
+
+    def _may_tell(self, name: str) -> bool:
+        """Say whether another change of ``name`` is told: one that changes all the time would push the boot out of the log."""
+        now = clock.monotonic()
+        told = [at for at in self._told.get(name, ()) if now - at < _TOLD_WITHIN_SECONDS]
+        self._told[name] = [*told, now][-_TOLD_LIMIT - 1 :]
+        if len(told) == _TOLD_LIMIT:
+            self._emitter.emit(
+                "ProgramFlapping", program=name, changes=_TOLD_LIMIT, within_seconds=_TOLD_WITHIN_SECONDS
+            )
+        return len(told) < _TOLD_LIMIT
 
     def report_dropped(self) -> None:
         """Say how much output nobody read, once somebody reads again; where a reader is gone for good nobody is told."""

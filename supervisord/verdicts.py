@@ -36,7 +36,7 @@ def of(entry: entries.Entry, now: float) -> Verdict:
         case entries.EXITED if not entry.was_ready:
             return Verdict(snapshot.PENDING, f"{_ended(entry)} before it was ready{_again(entry)}")
         case entries.EXITED if program.on_exit != plan.RESTART:
-            return _failed(f"{_ended(entry)}, and it is not a one-shot", final=is_over)
+            return _failed(f"{_ended(entry)}, and its on_exit is {program.on_exit}", final=is_over)
         case entries.EXITED:
             return _failed(f"{_ended(entry)}, and it is not a one-shot", final=False)
         case entries.BACKOFF:
@@ -151,7 +151,7 @@ def overdue(entry: entries.Entry, now: float) -> str | None:
     )
     if watchdog_at is not None and now >= watchdog_at:
         return f"did not say WATCHDOG=1 within {run.watchdog_seconds:g}s"
-    if program.live is not None and program.live.restart and run.live_ok is False and entry.was_ready:
+    if program.live is not None and program.live.restart and run.live_ok is False and entry.was_ready and not run.doubt:
         return f"failed its live check ({run.live_reason})"
     return None
 

@@ -3,7 +3,7 @@
 Rules
 -----
 * No redirect is followed, no proxy asked, no cookie kept; every check has a connection of its own.
-* A body is read only to be matched, its first 64 KiB, as UTF-8 and never unpacked.
+* A body is read only to be matched, its first 4 KiB, as UTF-8 and never unpacked.
 * A reason holds neither the body nor a header, nor the URL's user and query: they may be secret.
 """
 
@@ -18,7 +18,8 @@ import aiohttp.abc
 from manifest import plan
 from probes.checks import connect, verdict
 
-BODY_LIMIT = 64 * 1024
+BODY_LIMIT = 4096
+"""A search costs the square of this at worst, and it is done in the event loop."""
 _HEADERS = {"User-Agent": "bootseal", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 

@@ -24,6 +24,9 @@ _ALIVE = frozenset({"STARTING", "RUNNING"})
 
 _FAILED_BEFORE = schedule.Streak(is_up=False, reason="it failed before this probe server began")
 
+_QUICK_SECONDS = 1.0
+"""A check that may take longer proves first that it does not."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -140,6 +143,7 @@ class Attempts:
         self._slots = slots.Slots()
         self._tally = counted
         self._slow: set[tuple[str, str]] = set()
+        self._known: set[tuple[str, str]] = set()
         self._faulty: set[str] = set()
 
     async def make(
@@ -147,8 +151,10 @@ class Attempts:
     ) -> tuple[verdict.Outcome, float]:
         """Check once; return the outcome and the monotonic moment at which it began."""
         key = (program.name, purpose)
-        async with self._slots.take(is_slow=key in self._slow):
+        is_unknown = key not in self._known and check.timeout_seconds > _QUICK_SECONDS
+        async with self._slots.take(is_slow=is_unknown or key in self._slow):
             self._slow.discard(key)
+            self._known.add(key)
             started = clock.monotonic()
             try:
                 async with asyncio.timeout(check.timeout_seconds):

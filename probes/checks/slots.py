@@ -24,7 +24,7 @@ class Slots:
 
     @contextlib.asynccontextmanager
     async def take(self, *, is_slow: bool) -> AsyncIterator[None]:
-        """Wait for a place and hold it; ``is_slow``: the same check ran out of time when it ran last."""
+        """Wait for a place and hold it; ``is_slow``: the same check ran out of time when it ran last, or may take long and never ran."""
         async with contextlib.AsyncExitStack() as held:
             if is_slow:
                 await held.enter_async_context(self._slow)
