@@ -249,7 +249,7 @@ def lives(request: pytest.FixtureRequest) -> Iterator[dict[tuple[str, str], "con
     wanted = [
         item.callspec.params["case"]
         for item in request.session.items
-        if "case" in getattr(getattr(item, "callspec", None), "params", {})
+        if item.path == request.path and "case" in getattr(getattr(item, "callspec", None), "params", {})
     ]
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         yield {case: pool.submit(live_with, *case) for case in wanted}

@@ -1,9 +1,11 @@
 """A program that tells a file what happens to it and when, by CLOCK_MONOTONIC: ``stop_worker.py LOG NAME [OPTION…]``.
 
-It writes a newline to descriptor 3 once its handlers are there. Options: ``takes=SECONDS`` from SIGTERM to its end, ``exits=CODE``,
-``port=PORT`` (asks /ready and /livez when it is told to stop), and the words ``notify`` (READY=1 instead of the newline), ``deaf`` (ignores SIGTERM), ``group`` (a deaf child in
-its process group), ``orphan`` (a deaf one in a session of its own, whose parent is gone and which holds stdout open). SIGUSR1 and
-SIGHUP are told.
+It writes a newline to descriptor 3 once its handlers are there; SIGUSR1 and SIGHUP are told. Options:
+
+* ``takes=SECONDS`` from SIGTERM to its end, ``exits=CODE``, ``port=PORT``: it asks /ready and /livez when it is told to stop.
+* ``notify``: READY=1 instead of the newline. ``deaf``: it ignores SIGTERM.
+* ``group``: a deaf child in its process group. ``orphan``: a deaf one in a session of its own, whose parent is gone and which
+  holds stdout open.
 """
 
 import http.client
