@@ -73,4 +73,4 @@ def test_hiding_is_done_at_once(text):
 def test_a_hostile_line_takes_no_time_to_speak_of():
     """No pattern backtracks over itself: the work is linear, so a megabyte is nothing."""
     for hostile in ("://:" * 50_000, "://" + "a:" * 100_000, "Bearer " * 50_000, "://a:" + "b" * 200_000):
-        masking.mask(hostile)
+        assert len(masking.mask(hostile)) <= len(hostile)
