@@ -84,9 +84,9 @@ class Extension:
         self._emitter = generation.BOOT.emitter_for(boot.boot_id, run.events)
         self.faults = guard.Faults(self._emitter)
         self._speedups = loop.speedups()
+        inherited = dict(os.environ)
         secrets = {
-            program.name: masking.secrets(spawn.environment(program, dict(os.environ)))
-            for program in self._plan.programs
+            program.name: masking.secrets(spawn.environment(program, inherited)) for program in self._plan.programs
         }
         self._forwarder = output.LineForwarder(
             {"stdout": self._stdout, "stderr": self._stderr},
@@ -248,9 +248,8 @@ class Extension:
         """Kill each process that did not become ready in time, fell silent, or fails its live check and must not."""
         for name, pid, why in self._book.take_overdue(now):
             self._emitter.emit("ProgramKilled", program=name, pid=pid, reason=why)
-            for kill in (os.killpg, os.kill):  # a child makes its group itself, and may not have come to it
-                with contextlib.suppress(OSError):
-                    kill(pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):  # its group is there since the fork, see supervisord.spawn
+                os.killpg(pid, signal.SIGKILL)
             self._poll.note_change()
 
     def _next_due(self) -> float | None:

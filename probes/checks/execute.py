@@ -19,6 +19,7 @@ import subprocess
 import threading
 from typing import Any, Self
 
+from contract import masking
 from manifest import plan
 from probes.checks import connect, detached, verdict
 from supervisord import spawn
@@ -74,10 +75,8 @@ def environment_of(program: plan.ProgramPlan) -> dict[str, str]:
 
 def masked(text: str, environment: dict[str, str]) -> str:
     """Return ``text`` without the values of ``environment``, the longest first; what is shorter than 8 is no secret."""
-    for value in sorted(environment.values(), key=len, reverse=True):
-        if len(value) >= _LEAST_SECRET:
-            text = text.replace(value, "…")
-    return text.strip()
+    values = [value for value in environment.values() if len(value) >= _LEAST_SECRET]
+    return masking.mask(text, sorted(values, key=len, reverse=True)).strip()
 
 
 class _Command:
