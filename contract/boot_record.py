@@ -6,8 +6,8 @@ from typing import Any
 
 from contract import decode, files, rundir
 
-SCHEMA = "bootseal.boot/1"
-_LIMIT = 64 * 1024
+SCHEMA = "bootseal.boot/2"
+_LIMIT = 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,8 @@ class BootRecord:
     ``boot_id`` is 128 random bits in hex; ``generation`` counts supervisord's starts within the boot, 0
     before the first; ``pid1`` and ``pid1_start`` name the process that Stage A becomes;
     ``started_monotonic`` and ``started_at`` are the start of Stage A; ``warnings`` are the facts that
-    Stage A found and booted in spite of.
+    Stage A found and booted in spite of. ``public_key`` is the raw Ed25519 key of this boot's identity in base64, the one
+    that signs its seal. ``closures`` are the artifacts as Stage A verified them.
     """
 
     schema: str
@@ -31,6 +32,27 @@ class BootRecord:
     plan_sha256: str
     phases: tuple["PhaseTiming", ...]
     warnings: tuple[str, ...]
+    public_key: str
+    closures: tuple["Closure", ...]
+
+    @property
+    def unusable(self) -> dict[str, str]:
+        """The optional artifacts that are not as they must be, and why: no program that needs one is started."""
+        return {closure.artifact: closure.reason for closure in self.closures if closure.reason}
+
+
+@dataclasses.dataclass(frozen=True)
+class Closure:
+    """An artifact as Stage A found it.
+
+    ``sha256`` is the root digest of its locked closure, None where none is locked; ``verified`` how it was verified (digest,
+    metadata, presence); ``reason`` why it cannot be used, "" when it can.
+    """
+
+    artifact: str
+    sha256: str | None
+    verified: str
+    reason: str
 
 
 @dataclasses.dataclass(frozen=True)

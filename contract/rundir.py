@@ -54,6 +54,25 @@ class RunDirectory:
         return f"{self.path}/keys"
 
     @property
+    def secrets(self) -> str:
+        """Secrets, one directory for each program that gets some; see ``secrets_of``."""
+        return f"{self.path}/secrets"
+
+    def secrets_of(self, program: str) -> str:
+        """The directory of the secrets of ``program``: its ``CREDENTIALS_DIRECTORY``."""
+        return f"{self.secrets}/{program}"
+
+    @property
+    def runtimes(self) -> str:
+        """The language runtimes that Stage A found, as JSON."""
+        return f"{self.path}/runtimes.json"
+
+    @property
+    def attestation(self) -> str:
+        """The seal as an in-toto statement in a DSSE envelope."""
+        return f"{self.path}/bootstrap.intoto.jsonl"
+
+    @property
     def hints(self) -> str:
         """Run-time hints for programs: addresses and paths as shell assignments, no secret."""
         return f"{self.path}/env"

@@ -9,6 +9,7 @@ Rules
   each boot; see ``seal.signing_key``.
 """
 
+import base64
 import contextlib
 import os
 import re
@@ -37,7 +38,7 @@ def choose_id(wanted: plan.IdentityPlan, environment: dict[str, str], host: str)
 
 
 def establish(wanted: plan.IdentityPlan, run: rundir.RunDirectory, boot_id: str) -> str:
-    """Make or load the key and write the identity directory; return the id.
+    """Make or load the key and write the identity directory; return the raw public key in base64.
 
     Raises BootsealError or OSError.
     """
@@ -47,7 +48,8 @@ def establish(wanted: plan.IdentityPlan, run: rundir.RunDirectory, boot_id: str)
     folder = signing_key.directory(wanted, run)
     if wanted.store is None:
         _clear(run.keys)
-    public_key = signing_key.public_pem(signing_key.load_or_generate(folder))
+    key = signing_key.load_or_generate(folder)
+    public_key = signing_key.public_pem(key)
     _clear(run.identity)
     fd, _ = directories.open_confined(run.identity, create=True, mode=0o755)
     try:
@@ -56,7 +58,7 @@ def establish(wanted: plan.IdentityPlan, run: rundir.RunDirectory, boot_id: str)
             files.write_atomically(name, data, 0o444, dir_fd=fd)
     finally:
         os.close(fd)
-    return container_id
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
 
 
 def _clear(path: str) -> None:

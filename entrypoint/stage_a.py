@@ -33,6 +33,8 @@ class StageA:
         self._run: rundir.RunDirectory | None = None
         self._loaded: plan.LoadedPlan | None = None
         self._mounts: tuple[mounts.Mount, ...] = ()
+        self._public_key = ""
+        self._closures: tuple[boot_record.Closure, ...] = ()
 
     @property
     def run(self) -> rundir.RunDirectory:
@@ -121,7 +123,7 @@ class StageA:
 
     def establish_identity(self) -> None:
         """Make or load the key and write the identity directory."""
-        identity.establish(self.loaded.plan.identity, self.run, self.boot_id)
+        self._public_key = identity.establish(self.loaded.plan.identity, self.run, self.boot_id)
 
     def check_artifacts(self) -> None:
         """See that every declared artifact exists; all missing ones are told."""
@@ -161,6 +163,8 @@ class StageA:
             plan_sha256=self.loaded.sha256,
             phases=tuple(timings),
             warnings=tuple(self.warnings),
+            public_key=self._public_key,
+            closures=self._closures,
         )
         boot_record.write(self.run, record)
 

@@ -12,7 +12,20 @@ import hashlib
 import os
 
 from contract import errors, rundir, version
-from manifest import budget, expressions, fields, model, overlap, plan, roster, semantics, source, structure, tree
+from manifest import (
+    budget,
+    expressions,
+    fields,
+    model,
+    overlap,
+    plan,
+    provisions,
+    roster,
+    semantics,
+    source,
+    structure,
+    tree,
+)
 from manifest.diagnostics import Diagnostic, Findings
 from manifest.resolver import Resolver
 
@@ -110,7 +123,12 @@ def _compile(subject: structure.Subject, here: str, options: BuildOptions, findi
             env=manifest.identity.id.env,
             default=manifest.identity.id.default,
             store=None if store is None else scope.real_path(store) or store,
+            keys=(provisions.KeyPlan(provisions.ED25519, None, None),),
         ),
+        secrets=(),
+        lock=None,
+        runtimes=(),
+        exceptions=(),
         artifacts=tuple(
             plan.ArtifactPlan(name, resolver.path(("artifacts", name, "path"), artifact.path), artifact.required)
             for name, artifact in manifest.artifacts.items()

@@ -14,10 +14,12 @@ import os
 from typing import Any
 
 from contract import boot_record, decode, errors, files
+from manifest import provisions
 
-SCHEMA = "bootseal.plan/2"
+SCHEMA = "bootseal.plan/3"
 PLAN_FILE = "plan.json"
 CONFIG_FILE = "supervisord.conf"
+LOCK_FILE = "closures.lock"
 PREFIX = "/opt/bootseal"
 """Where the product is installed in an image; its interpreter is ``PREFIX/bin/python``."""
 _LIMIT = 16 * 1024 * 1024
@@ -29,12 +31,16 @@ PROBES, STAGE_B, SEAL = "probes", "bootstrap", "bootstrap-seal"
 
 @dataclasses.dataclass(frozen=True)
 class WritableRoot:
-    """A directory made at boot: permission bits ``mode``, filled from ``skeleton`` where that is given."""
+    """A directory made at boot: permission bits ``mode``, filled from ``skeleton`` where that is given.
+
+    It belongs to ``owner``, by default to PID 1's user.
+    """
 
     path: str
     mode: int
     skeleton: str | None
     mount_required: bool
+    owner: provisions.User | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,22 +55,8 @@ class BootPlan:
     environment: tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class IdentityPlan:
-    """Where the identity comes from: the variable ``env``, else ``default`` ("hostname", or a label)."""
-
-    env: str | None
-    default: str
-    store: str | None
-
-
-@dataclasses.dataclass(frozen=True)
-class ArtifactPlan:
-    """Something the image must contain."""
-
-    id: str
-    path: str
-    required: bool
+IdentityPlan = provisions.IdentityPlan
+ArtifactPlan = provisions.ArtifactPlan
 
 
 RUNNING, NOTIFY, DESCRIPTOR, LOG, FILE, HTTP, TCP, UNIX, EXEC = (
@@ -167,7 +159,7 @@ class ProgramPlan:
 
     ``rank`` is the length of the longest chain of ``after`` before it: ranks are stopped from the highest to 0.
     ``on_exit`` says what follows an end that nobody asked for, ``on_fatal`` what follows when it is given up: END,
-    DEGRADE or RESTART.
+    DEGRADE or RESTART. ``user`` is given exactly under the exception ``program-users``.
     """
 
     name: str
@@ -189,6 +181,7 @@ class ProgramPlan:
     start_retries: int
     priority: int
     artifacts: tuple[str, ...]
+    user: provisions.User | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,7 +222,7 @@ class Plan:
 
     ``relocated`` says that paths were moved by ``bootseal up``. ``config_sha256`` is the digest of the
     rendered supervisord.conf and ``proven_with`` the version of supervisor whose own parser accepted
-    exactly these bytes at build time, or None.
+    exactly these bytes at build time, or None. ``runtimes`` are the language runtimes that boot looks for.
     """
 
     schema: str
@@ -242,8 +235,12 @@ class Plan:
     run_directory: str
     relocated: bool
     boot: BootPlan
-    identity: IdentityPlan
-    artifacts: tuple[ArtifactPlan, ...]
+    identity: provisions.IdentityPlan
+    secrets: tuple[provisions.SecretPlan, ...]
+    artifacts: tuple[provisions.ArtifactPlan, ...]
+    lock: provisions.LockPlan | None
+    runtimes: tuple[str, ...]
+    exceptions: tuple[provisions.ExceptionPlan, ...]
     programs: tuple[ProgramPlan, ...]
     empty_required_set: bool
     probes: ProbesPlan
@@ -254,6 +251,11 @@ class Plan:
     def required_programs(self) -> tuple[ProgramPlan, ...]:
         """The programs that must be ready before the seal: the manifest's required ones."""
         return tuple(program for program in self.programs if program.required and program.role == "program")
+
+    @property
+    def has_program_users(self) -> bool:
+        """Whether PID 1 is root and every program has a user of its own."""
+        return any(exception.name == provisions.PROGRAM_USERS for exception in self.exceptions)
 
     @property
     def descriptors(self) -> int:
@@ -277,6 +279,11 @@ class LoadedPlan:
     def config_path(self) -> str:
         """The path of the rendered supervisord.conf."""
         return f"{self.directory}/{CONFIG_FILE}"
+
+    @property
+    def lock_path(self) -> str:
+        """The path of the closures' lock, which is there when the plan names one."""
+        return f"{self.directory}/{LOCK_FILE}"
 
 
 def dump(plan: Plan) -> bytes:
@@ -340,12 +347,52 @@ def _check_references(plan: Plan, where: str) -> None:
         problem = "the check of a program is not of a known kind"
     elif any(name not in names for signal in plan.signals for name in signal.programs):
         problem = "a signal is passed on to a program that does not exist"
+    elif reason := _misfit(plan):
+        problem = reason
     elif plan.boot.on_failure not in {"exit", "hold"}:
         problem = "boot.on_failure is neither exit nor hold"
     elif not plan.required_programs and not plan.empty_required_set:
         problem = "no program is required, and the manifest does not say `required: []`"
     if problem:
         raise errors.InvalidRecord(where, problem, "build it again from the manifest")
+
+
+def _misfit(plan: Plan) -> str | None:
+    """Say what does not fit in what Stage A is to provide."""
+    secrets = {secret.name for secret in plan.secrets}
+    artifacts = {artifact.id for artifact in plan.artifacts}
+    manifests = {program.name for program in plan.programs if program.role == "program"}
+    kinds = [key.kind for key in plan.identity.keys]
+    if kinds[:1] != [provisions.ED25519] or len(set(kinds)) != len(kinds) or not {*kinds} <= {*provisions.KEY_KINDS}:
+        return "the identity's keys are not ed25519 and, each once, others that are known"
+    if any(key.secret is not None and key.secret not in secrets for key in plan.identity.keys):
+        return "a key comes from a secret that does not exist"
+    if len(secrets) != len(plan.secrets) or len(artifacts) != len(plan.artifacts):
+        return "a secret or an artifact stands twice"
+    if any(not _has_source(secret) for secret in plan.secrets):
+        return "a secret has no source, or more than one"
+    if any(not {*secret.programs} <= manifests for secret in plan.secrets):
+        return "a secret is for a program that is not one of the manifest's"
+    if any(not {*program.artifacts} <= artifacts for program in plan.programs):
+        return "a program needs an artifact that does not exist"
+    if any(artifact.verify not in provisions.VERIFICATIONS for artifact in plan.artifacts):
+        return "an artifact's verification is neither digest, metadata nor presence"
+    if plan.lock is None and any(artifact.verify != provisions.PRESENCE for artifact in plan.artifacts):
+        return "an artifact is to be verified against a lock, and there is none"
+    if any(
+        (program.user is not None) != (plan.has_program_users and program.name in manifests)
+        for program in plan.programs
+    ):
+        return "programs have users exactly under the exception program-users"
+    if any(program.user is not None and 0 in {program.user.uid, program.user.gid} for program in plan.programs):
+        return "a program's user is root"
+    return None
+
+
+def _has_source(secret: provisions.SecretPlan) -> bool:
+    sources = [secret.file, secret.mounted, secret.variable, secret.generate_bytes]
+    given = [index for index, source in enumerate(sources) if source is not None]
+    return len(given) == 1 or given == [2, 3]
 
 
 def _is_proof(ready: ReadyPlan) -> bool:

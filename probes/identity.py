@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contract import errors, files, rundir
+from contract import boot_record, errors, files, rundir
 
 _LIMIT = 4096
 
@@ -12,7 +12,7 @@ def whoami(run: rundir.RunDirectory) -> dict[str, Any]:
     from seal import record  # 50 ms of cryptography: not before the listener accepts
 
     try:
-        public = record.public_identity(run)
+        public = record.public_identity(run, boot_record.read(run))
         boot_id = files.read_bounded(f"{run.identity}/boot-id", _LIMIT).decode("ascii", "replace").strip()
     except OSError as error:
         name = error.filename or run.identity

@@ -14,7 +14,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 
-from contract import boot_record, clock, errors, files, rundir, snapshot
+from contract import boot_record, clock, errors, files, snapshot
 from probes import readiness
 
 INTERVAL_SECONDS = 0.5
@@ -26,12 +26,14 @@ Accept = Callable[[bytes, int], float]
 NOT_JUDGED = "the seal was not judged yet"
 
 
-def acceptor(run: rundir.RunDirectory, boot: boot_record.BootRecord) -> Accept:
+def acceptor(boot: boot_record.BootRecord) -> Accept:
     """Return the real ``Accept``: it expects what Stage A and the ledger said, not what a file says now."""
     from seal import record  # 50 ms of cryptography, in the watcher's thread instead of before the listener
 
     def accept(data: bytes, generation: int) -> float:
-        expected = record.Expected(boot.boot_id, generation, boot.pid1_start, boot.plan_sha256, record.public_key(run))
+        expected = record.Expected(
+            boot.boot_id, generation, boot.pid1_start, boot.plan_sha256, record.raw_public_key(boot)
+        )
         return record.accept(data, expected).elapsed_seconds
 
     return accept

@@ -77,7 +77,7 @@ def _watch(
     watch = seal_watch.SealWatch(
         run.seal,
         lambda: known.copy.ledger,
-        lambda: seal_watch.acceptor(run, known.boot),
+        lambda: seal_watch.acceptor(known.boot),
         hand_over(known.take_verdict),
     )
     rereader = background.Periodic("reread", reread.read, feed.REREAD_SECONDS, at_once=False)

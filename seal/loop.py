@@ -128,7 +128,7 @@ def _elapsed(work: Work, started: float) -> float:
 
 def compose(work: Work, verdict: decision.Complete, *, late: bool, elapsed_seconds: float) -> dict[str, object]:
     """Return the record without its signature, as plain JSON values."""
-    public = record.public_identity(work.run)
+    public = record.public_identity(work.run, work.boot)
     the_plan = work.loaded.plan
     return {
         "schema": record.SCHEMA,

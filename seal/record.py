@@ -19,7 +19,6 @@ from typing import Any
 
 import rfc8785
 from cryptography import exceptions
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from contract import boot_record, decode, errors, files, rundir
@@ -28,6 +27,7 @@ SCHEMA = "bootseal.seal/1"
 DOMAIN = b"bootseal seal v1\n"
 LIMIT = 4 * 1024 * 1024
 _KEY_LIMIT = 4096
+_KEY_BYTES = 32
 
 
 class BadSignature(errors.BootsealError):
@@ -167,31 +167,27 @@ def _verify_signature(record: Record, unsigned: dict[str, Any], public_key: byte
 def expected(run: rundir.RunDirectory) -> Expected:
     """Return what this boot expects of its seal.
 
-    Raises OSError, UnsafePath or InvalidRecord when boot.json or the public key cannot be read.
+    Raises OSError, UnsafePath or InvalidRecord when boot.json cannot be read.
     """
     boot = boot_record.read(run)
-    return Expected(boot.boot_id, boot.generation, boot.pid1_start, boot.plan_sha256, public_key(run))
+    return Expected(boot.boot_id, boot.generation, boot.pid1_start, boot.plan_sha256, raw_public_key(boot))
 
 
-def public_key(run: rundir.RunDirectory) -> bytes:
-    """Return the raw public key of this container's identity directory (32 bytes).
-
-    Raises OSError, UnsafePath or InvalidRecord.
-    """
-    path = f"{run.identity}/ed25519.pub"
+def raw_public_key(boot: boot_record.BootRecord) -> bytes:
+    """Return the raw public key that signs this boot's seal (32 bytes); raises InvalidRecord."""
     try:
-        key = serialization.load_pem_public_key(files.read_bounded(path, _KEY_LIMIT))
-    except (ValueError, exceptions.UnsupportedAlgorithm) as error:
-        raise errors.InvalidRecord(f"public key {path}", "it is not a PEM public key") from error
-    if not isinstance(key, ed25519.Ed25519PublicKey):
-        raise errors.InvalidRecord(f"public key {path}", "it is not an Ed25519 key")
-    return key.public_bytes_raw()
+        key = base64.b64decode(boot.public_key, validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise errors.InvalidRecord("boot.json", "its public_key is not an Ed25519 key of 32 bytes in base64")
+    return key
 
 
-def public_identity(run: rundir.RunDirectory) -> Identity:
-    """Return the container's id and public key from its identity directory.
+def public_identity(run: rundir.RunDirectory, boot: boot_record.BootRecord) -> Identity:
+    """Return the container's id, from its identity directory, and its public key.
 
-    Raises OSError, UnsafePath or InvalidRecord.
+    Raises OSError or UnsafePath.
     """
     container_id = files.read_bounded(f"{run.identity}/id", _KEY_LIMIT).decode("ascii", "replace")
-    return Identity(container_id, base64.b64encode(public_key(run)).decode())
+    return Identity(container_id, boot.public_key)

@@ -39,7 +39,7 @@ def test_a_missing_record_is_an_os_error_and_a_link_or_fifo_is_never_read(tmp_pa
 
 def test_a_record_of_another_schema_is_refused():
     with pytest.raises(errors.InvalidRecord, match="schema"):
-        boot_record.parse(json.dumps(dataclasses.asdict(boots.boot(schema="bootseal.boot/2"))).encode(), "boot.json")
+        boot_record.parse(json.dumps(dataclasses.asdict(boots.boot(schema="bootseal.boot/1"))).encode(), "boot.json")
 
 
 def test_a_record_cut_at_any_byte_is_refused():

@@ -1,3 +1,4 @@
+import base64
 import os
 import stat
 
@@ -7,13 +8,12 @@ from hypothesis import strategies as st
 
 from contract import errors, rundir
 from entrypoint import identity
-from manifest import plan
-from seal import record, signing_key
+from seal import signing_key
 from tests.unit import boots
 
-BY_VARIABLE = plan.IdentityPlan(env="AGENT_ID", default="hostname", store=None)
-BY_HOST = plan.IdentityPlan(env=None, default="hostname", store=None)
-BY_LABEL = plan.IdentityPlan(env="AGENT_ID", default="box-7", store=None)
+BY_VARIABLE = boots.identity(env="AGENT_ID", default="hostname", store=None)
+BY_HOST = boots.identity(env=None, default="hostname", store=None)
+BY_LABEL = boots.identity(env="AGENT_ID", default="box-7", store=None)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_any_variable_gives_a_label_or_a_refusal(value):
 
 
 def test_the_identity_is_a_directory_of_read_only_files(run):
-    assert identity.establish(BY_LABEL, run, boots.BOOT_ID) == "box-7"
+    public_key = identity.establish(BY_LABEL, run, boots.BOOT_ID)
     assert sorted(os.listdir(run.identity)) == ["boot-id", "ed25519.pub", "id"]
     assert {stat.S_IMODE(os.stat(f"{run.identity}/{name}").st_mode) for name in os.listdir(run.identity)} == {0o444}
     with open(f"{run.identity}/id", "rb") as file:
@@ -65,23 +65,21 @@ def test_the_identity_is_a_directory_of_read_only_files(run):
     with open(f"{run.identity}/boot-id", "rb") as file:
         assert file.read() == boots.BOOT_ID.encode()
     key = signing_key.load(run.keys)
-    assert record.public_key(run) == key.public_key().public_bytes_raw()
+    assert base64.b64decode(public_key) == key.public_key().public_bytes_raw()
 
 
 def test_without_a_store_every_boot_has_a_new_key(run):
     keys = []
     for _ in range(2):
-        identity.establish(BY_LABEL, run, boots.BOOT_ID)
-        keys.append(record.public_key(run))
+        keys.append(identity.establish(BY_LABEL, run, boots.BOOT_ID))
     assert keys[0] != keys[1]
 
 
 def test_with_a_store_the_key_is_kept_and_lies_only_there(run, tmp_path):
-    wanted = plan.IdentityPlan(env=None, default="box", store=f"{tmp_path}/store")
+    wanted = boots.identity(env=None, default="box", store=f"{tmp_path}/store")
     keys = []
     for _ in range(2):
-        identity.establish(wanted, run, boots.BOOT_ID)
-        keys.append(record.public_key(run))
+        keys.append(identity.establish(wanted, run, boots.BOOT_ID))
     assert keys[0] == keys[1]
     assert not os.path.exists(run.keys)
 
@@ -120,7 +118,7 @@ def test_what_was_planted_in_the_directorys_place_is_replaced_and_never_followed
 
 
 def test_a_key_that_cannot_be_used_is_an_error_and_never_another_identity(run, tmp_path):
-    wanted = plan.IdentityPlan(env=None, default="box", store=f"{tmp_path}/store")
+    wanted = boots.identity(env=None, default="box", store=f"{tmp_path}/store")
     (tmp_path / "store").mkdir(mode=0o700)
     (tmp_path / "store" / signing_key.FILE).write_bytes(b"damaged")
     (tmp_path / "store" / signing_key.FILE).chmod(0o600)

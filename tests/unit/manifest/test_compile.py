@@ -9,6 +9,7 @@ import pytest
 from contract import errors, version
 from manifest import compile as compiling
 from manifest import expressions, plan
+from tests.unit import boots
 from tests.unit.manifest import manifests
 
 RUNNING = plan.ReadyPlan(plan.RUNNING, 1.0, None, None, None, None, None, None)
@@ -37,7 +38,7 @@ def test_everything_a_manifest_says_is_in_the_plan(tmp_path: pathlib.Path) -> No
         on_failure="hold",
         environment=("DATABASE_URL",),
     )
-    assert made.identity == plan.IdentityPlan("AGENT_ID", "hostname", "/var/lib/app/identity")
+    assert made.identity == boots.identity("AGENT_ID", "hostname", "/var/lib/app/identity")
     assert made.artifacts == (
         plan.ArtifactPlan("api", "/opt/app/api.py", required=True),
         plan.ArtifactPlan("tool", "/opt/app/tool", required=True),
@@ -96,7 +97,7 @@ def test_what_is_left_out_has_its_documented_default(tmp_path: pathlib.Path) -> 
     assert made.boot == plan.BootPlan(
         (), strict=True, writable=(), seal_timeout_seconds=120.0, on_failure="exit", environment=()
     )
-    assert made.identity == plan.IdentityPlan(None, "hostname", None)
+    assert made.identity == boots.identity(None, "hostname", None)
     assert made.probes == plan.ProbesPlan("127.0.0.1", 8080, "127.0.0.1", None)
     assert made.program("a") == plan.ProgramPlan(
         name="a",
@@ -177,11 +178,11 @@ def test_an_empty_required_set_can_be_meant(tmp_path: pathlib.Path) -> None:
 
 
 def test_an_identity_may_be_a_literal_name(tmp_path: pathlib.Path) -> None:
-    assert compiled(tmp_path, manifests.SMALL + "identity: {id: node-7}\n").identity == plan.IdentityPlan(
+    assert compiled(tmp_path, manifests.SMALL + "identity: {id: node-7}\n").identity == boots.identity(
         None, "node-7", None
     )
     made = compiled(tmp_path, manifests.SMALL + "identity: {id: {env: ME}}\n")
-    assert made.identity == plan.IdentityPlan("ME", "hostname", None)
+    assert made.identity == boots.identity("ME", "hostname", None)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A real boot on disk, a small PID 1 that a test speaks through, and the real server against them."""
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
 import hashlib
@@ -50,7 +51,8 @@ def make_plan(
         "schema": plan.SCHEMA, "bootseal": "0.1.0", "name": "box", "manifest_sha256": "1" * 64, "config_sha256": "2" * 64,
         "proven_with": "4.3.0", "prefix": plan.PREFIX, "run_directory": "/run/bootseal", "relocated": False,
         "boot": plan.BootPlan((), True, (), 60.0, "exit", ()),
-        "identity": plan.IdentityPlan(None, "box", None), "artifacts": (), "programs": programs,
+        "identity": boots.identity(None, "box", None), "secrets": (), "artifacts": (), "lock": None, "runtimes": (),
+        "exceptions": (), "programs": programs,
         "empty_required_set": not required, "probes": plan.ProbesPlan("127.0.0.1", 1, "127.0.0.1", None),
         "stop": plan.StopPlan(0.0, None, 30.0), "signals": (),
     }  # fmt: skip
@@ -136,6 +138,7 @@ class Boot:
         self.record = boot_record.BootRecord(
             boot_record.SCHEMA, BOOT_ID, 1, 1, PID1_START, clock.monotonic(), clock.rfc3339(), str(folder / "plan"),
             self.plan_sha256, (boot_record.PhaseTiming("writable", 12.5),), ("ImmutableRootWritable /opt/box",),
+            base64.b64encode(self.key.public_key().public_bytes_raw()).decode(), (),
         )  # fmt: skip
         boot_record.write(self.run, self.record)
 
@@ -149,7 +152,7 @@ class Boot:
         unsigned = {
             "schema": record.SCHEMA, "boot_id": BOOT_ID, "generation": 1, "pid1_start": PID1_START,
             "sealed_at": "2026-01-01T00:00:05.000Z", "elapsed_seconds": 1.5, "manifest_sha256": "1" * 64,
-            "plan_sha256": self.plan_sha256, "identity": dataclasses.asdict(record.public_identity(self.run)),
+            "plan_sha256": self.plan_sha256, "identity": dataclasses.asdict(record.public_identity(self.run, self.record)),
             "artifacts": [], "programs": [], "late": False,
         }  # fmt: skip
         return record.sign(unsigned | changes, self.key)

@@ -16,7 +16,7 @@ class Watched:
         self.ledger = ledger
         self.told = []
         self.watch = seal_watch.SealWatch(
-            boot.run.seal, lambda: self.ledger, lambda: seal_watch.acceptor(boot.run, boot.record), self.told.append
+            boot.run.seal, lambda: self.ledger, lambda: seal_watch.acceptor(boot.record), self.told.append
         )
 
     def check(self):

@@ -7,8 +7,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from contract import errors, rundir
-from manifest import plan
 from seal import signing_key
+from tests.unit import boots
 
 
 def raw(key: ed25519.Ed25519PrivateKey) -> bytes:
@@ -110,8 +110,8 @@ def test_no_refusal_shows_the_key(tmp_path):
 
 def test_the_key_lies_in_the_store_where_the_manifest_names_one():
     run = rundir.RunDirectory("/run/x")
-    assert signing_key.directory(plan.IdentityPlan(None, "box", None), run) == "/run/x/keys"
-    assert signing_key.directory(plan.IdentityPlan(None, "box", "/var/lib/x"), run) == "/var/lib/x"
+    assert signing_key.directory(boots.identity(None, "box", None), run) == "/run/x/keys"
+    assert signing_key.directory(boots.identity(None, "box", "/var/lib/x"), run) == "/var/lib/x"
 
 
 def test_what_we_write_is_to_the_byte_what_the_library_writes(tmp_path: Path) -> None:
