@@ -16,15 +16,18 @@ from manifest import (
     budget,
     expressions,
     fields,
+    locked,
     model,
     overlap,
     plan,
+    provided,
     provisions,
     roster,
     semantics,
     source,
     structure,
     tree,
+    users,
 )
 from manifest.diagnostics import Diagnostic, Findings
 from manifest.resolver import Resolver
@@ -46,11 +49,12 @@ class Relocation:
 
 @dataclasses.dataclass(frozen=True)
 class BuildOptions:
-    """Where the product and its run directory will be when the plan is used."""
+    """Where the product and its run directory will be when the plan is used, and what its artifacts are locked to."""
 
     prefix: str = plan.PREFIX
     run_directory: str = rundir.DEFAULT
     relocation: Relocation | None = None
+    lock: locked.Lock = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,13 +105,17 @@ def _compile(subject: structure.Subject, here: str, options: BuildOptions, findi
     relocation = options.relocation
     moved = relocation.writable_root if relocation else ""
     real = {root.path: f"{moved}{root.path}" for root in manifest.boot.writable}
-    scope = expressions.Scope(here, options.run_directory, real)
+    secrets = {name: tuple(secret.programs) for name, secret in manifest.secrets.items()}
+    scope = expressions.Scope(here, options.run_directory, real, secrets)
     resolver = Resolver(subject, scope, relocation is not None, findings)
     semantics.check(subject, findings)
     boot = _boot(manifest.boot, resolver, relocation)
     overlap.check(subject, boot.immutable, options.run_directory, findings)
+    if relocation and users.is_excepted(subject):
+        message = "users are not applied here: `up` runs every program as whoever calls it"
+        place = tree.key_place(subject.root, ("security", "exceptions", provisions.PROGRAM_USERS))
+        findings.add("W008", place, message, "boot the image to see the programs apart")
     programs = roster.programs(manifest, resolver, options.prefix, options.run_directory)
-    store = manifest.identity.store
     return plan.Plan(
         schema=plan.SCHEMA,
         bootseal=version.VERSION,
@@ -119,20 +127,12 @@ def _compile(subject: structure.Subject, here: str, options: BuildOptions, findi
         run_directory=options.run_directory,
         relocated=relocation is not None,
         boot=boot,
-        identity=plan.IdentityPlan(
-            env=manifest.identity.id.env,
-            default=manifest.identity.id.default,
-            store=None if store is None else scope.real_path(store) or store,
-            keys=(provisions.KeyPlan(provisions.ED25519, None, None),),
-        ),
-        secrets=(),
-        lock=None,
-        runtimes=(),
-        exceptions=(),
-        artifacts=tuple(
-            plan.ArtifactPlan(name, resolver.path(("artifacts", name, "path"), artifact.path), artifact.required)
-            for name, artifact in manifest.artifacts.items()
-        ),
+        identity=provided.identity(manifest.identity, resolver),
+        secrets=provided.secrets(manifest, resolver),
+        artifacts=locked.artifacts(subject, provided.artifacts(manifest, resolver), options.lock, findings),
+        lock=provided.lock(options.lock, here),
+        runtimes=tuple(manifest.runtimes),
+        exceptions=() if relocation else provided.exceptions(manifest.security),
         programs=programs,
         empty_required_set=manifest.required is not None,
         probes=_probes(manifest.probes, relocation),
@@ -154,6 +154,7 @@ def _boot(boot: model.Boot, resolver: Resolver, relocation: Relocation | None) -
                 mode=root.mode,
                 skeleton=skeleton(index, root.skeleton),
                 mount_required=root.mount == "required" and relocation is None,
+                owner=root.owner if relocation is None else None,
             )
             for index, root in enumerate(boot.writable)
         ),

@@ -1,4 +1,4 @@
-"""Expressions in text: ``${here}``, ``${run}`` and ``${writable:/path}``.
+"""Expressions in text: ``${here}``, ``${run}``, ``${writable:/path}`` and ``${secret:NAME}``.
 
 Rules
 -----
@@ -11,9 +11,10 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
+from contract import rundir
 from manifest import diagnostics
 
-NAMES = ("here", "run", "writable:")
+NAMES = ("here", "run", "writable:", "secret:")
 _TOKEN = re.compile(r"(?P<escape>\$\$\{)|\$\{(?P<body>[^}]*)(?P<close>\}?)")
 _GAP = "\0"
 """Stands in ``literal`` for what an expression gave; no text of a manifest holds it."""
@@ -31,11 +32,17 @@ class ExpressionError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Scope:
-    """What expressions stand for; ``writable`` maps each writable root of the manifest to where it really is."""
+    """What expressions stand for.
+
+    ``writable`` maps each writable root of the manifest to where it really is; ``secrets`` each secret to the programs
+    that get it, and ``program`` is the one that the text is for, None where it is for none.
+    """
 
     here: str
     run: str
     writable: Mapping[str, str]
+    secrets: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    program: str | None = None
 
     def real_path(self, path: str) -> str | None:
         """Return where ``path``, a writable root or something beneath one, really is; None when it is neither."""
@@ -81,10 +88,22 @@ def _evaluate(body: str, is_closed: bool, scope: Scope) -> str:
         return scope.here if body == "here" else scope.run
     if body.startswith("writable:"):
         return _writable(body.removeprefix("writable:"), shown, scope)
+    if body.startswith("secret:"):
+        return _secret(body.removeprefix("secret:"), shown, scope)
     nearest = diagnostics.nearest(body.partition(":")[0], [name.rstrip(":") for name in NAMES])
-    example = {"here": "${here}", "run": "${run}", "writable": "${writable:/path}", None: None}[nearest]
-    remedy = f"write {example}" if example else f"there are ${{here}}, ${{run}} and ${{writable:/path}}; {escape}"
-    raise ExpressionError("E040", f"unknown expression {shown}: a manifest knows three", remedy)
+    example = {
+        "here": "${here}",
+        "run": "${run}",
+        "writable": "${writable:/path}",
+        "secret": "${secret:NAME}",
+        None: None,
+    }[nearest]
+    remedy = (
+        f"write {example}"
+        if example
+        else f"there are ${{here}}, ${{run}}, ${{writable:/path}} and ${{secret:NAME}}; {escape}"
+    )
+    raise ExpressionError("E040", f"unknown expression {shown}: a manifest knows four", remedy)
 
 
 def _writable(path: str, shown: str, scope: Scope) -> str:
@@ -98,6 +117,21 @@ def _writable(path: str, shown: str, scope: Scope) -> str:
         remedy = f"write ${{writable:{nearest}}}" if nearest else "name one in boot.writable"
         raise ExpressionError("E041", f"{shown} is not writable: {why}", remedy)
     return found
+
+
+def _secret(name: str, shown: str, scope: Scope) -> str:
+    if name not in scope.secrets:
+        nearest = diagnostics.nearest(name, scope.secrets)
+        remedy = f"write ${{secret:{nearest}}}" if nearest else "define it under `secrets`"
+        raise ExpressionError("E078", f"unknown secret in {shown}: nothing under `secrets` has this name", remedy)
+    if scope.program not in scope.secrets[name]:
+        who = "no program" if scope.program is None else f"not {diagnostics.quote(scope.program)}"
+        why = f"it is for the programs that the secret names, and this text is for {who}"
+        if scope.program is not None:
+            why = f"the secret is for other programs, {who}"
+        remedy = f"name the program in `secrets.{name}.programs`" if scope.program else "use it in a program's own keys"
+        raise ExpressionError("E079", f"{shown} is not there: {why}", remedy)
+    return f"{rundir.RunDirectory(scope.run).secrets_of(scope.program or '')}/{name}"
 
 
 def literal_path(literal: str, roots: Mapping[str, str]) -> str | None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import Field
 
-from manifest import fields, policy_fields, readiness, section, tree
+from manifest import fields, policy_fields, provision, provision_fields, readiness, section, tree
 
 
 class WritableRoot(section.Section):
@@ -30,6 +30,9 @@ class WritableRoot(section.Section):
     )
     mount: fields.Mount = Field(
         default="any", description="`required`: something must be mounted there, or the boot fails."
+    )
+    owner: provision_fields.User | None = Field(
+        default=None, description="Whose it is, UID:GID; under the exception `program-users`."
     )
     _shorthand = pydantic.model_validator(mode="before")(section.from_scalar("path"))
 
@@ -53,36 +56,6 @@ class Boot(section.Section):
     environment: list[fields.FreeVariable] = Field(
         default=[], description="Names of the container's environment variables that programs may inherit."
     )
-
-
-class IdentityId(section.Section):
-    """The name of this container."""
-
-    model_config = section.or_shorthand("default", "`hostname`, or a DNS-1123 label.")
-    env: fields.Variable | None = Field(default=None, description="The environment variable that names this container.")
-    default: fields.Label = Field(
-        default="hostname", description="`hostname`, or a DNS-1123 label, when the variable is not set."
-    )
-    _shorthand = pydantic.model_validator(mode="before")(section.from_scalar("default"))
-
-
-class Identity(section.Section):
-    """Who this container is."""
-
-    id: IdentityId = Field(default_factory=IdentityId, description="The name of this container.")
-    store: fields.FixedPath | None = Field(
-        default=None,
-        description="Where its keys are kept, under a writable root; without it they are made anew at every boot.",
-    )
-
-
-class Artifact(section.Section):
-    """Something the image must contain."""
-
-    model_config = section.or_shorthand("path", "Its path.")
-    path: fields.ExpressionPath = Field(description="Absolute path of the file or directory.")
-    required: fields.Boolean = Field(default=True, description="false: its absence is only a warning event.")
-    _shorthand = pydantic.model_validator(mode="before")(section.from_scalar("path"))
 
 
 class Stop(section.Section):
@@ -185,6 +158,9 @@ class Program(section.Section):
     artifacts: list[fields.Text] = Field(
         default=[], description="Names of the artifacts it uses.", json_schema_extra={"items": {"type": "string"}}
     )
+    user: provision_fields.User | None = Field(
+        default=None, description="The user it runs as, UID:GID; under the exception `program-users`."
+    )
 
 
 class Probes(section.Section):
@@ -244,8 +220,17 @@ class Manifest(section.Section):
     version: fields.Version = Field(description="The version of this format.")
     name: fields.Label = Field(description="The name of the container's kind, a DNS-1123 label.")
     boot: Boot = Field(default_factory=Boot, description="What boot does before any program runs.")
-    identity: Identity = Field(default_factory=Identity, description="Who this container is.")
-    artifacts: dict[fields.Label, Artifact] = Field(default={}, description="What the image must contain.")
+    identity: provision.Identity = Field(default_factory=provision.Identity, description="Who this container is.")
+    secrets: dict[fields.Label, provision.Secret] = Field(
+        default={}, description="Values that only the named programs get."
+    )
+    artifacts: dict[fields.Label, provision.Artifact] = Field(default={}, description="What the image must contain.")
+    runtimes: provision_fields.Runtimes = Field(
+        default=[], description="Language runtimes whose versions boot tells; `all`, or a list."
+    )
+    security: provision.Security = Field(
+        default_factory=provision.Security, description="How the container is confined."
+    )
     programs: dict[fields.Label, Program] = Field(default={}, description="What runs, by name.")
     probes: Probes = Field(default_factory=Probes, description="Where the probe server listens.")
     stop: ContainerStop = Field(default_factory=ContainerStop, description="How the container is stopped.")

@@ -296,7 +296,11 @@ def parse(data: bytes, where: str) -> Plan:
     value: dict[str, Any] = decode.json_object(data, where)
     decode.expect_schema(value, SCHEMA, where)
     plan = decode.build(Plan, value, where)
-    _check_references(plan, where)
+    from manifest import references  # it judges what is defined here
+
+    problem = references.problem(plan)
+    if problem is not None:
+        raise errors.InvalidRecord(where, problem, "build it again from the manifest")
     return plan
 
 
@@ -322,82 +326,3 @@ def load_of_boot(boot: boot_record.BootRecord) -> LoadedPlan:
             "the image must be immutable: mount it read-only",
         )
     return loaded
-
-
-def _check_references(plan: Plan, where: str) -> None:
-    """Refuse a plan whose parts do not fit: boot must not depend on who wrote it."""
-    names = [program.name for program in plan.programs]
-    roles = sorted(program.role for program in plan.programs if program.role != "program")
-    problem = None
-    if len(set(names)) != len(names):
-        problem = "a program stands twice"
-    elif roles != ["probes", "seal", "stage-b"]:
-        problem = "it does not hold probes, stage-b and seal once each"
-    elif any(not program.argv or not program.argv[0] for program in plan.programs):
-        problem = "a program has no command"
-    elif any(need.name not in names for program in plan.programs for need in program.after):
-        problem = "a program waits for one that does not exist"
-    elif any(need.condition not in {READY, STARTED} for program in plan.programs for need in program.after):
-        problem = "a program waits for something that is neither ready nor started"
-    elif any(not {program.on_exit, program.on_fatal} <= {END, DEGRADE, RESTART} for program in plan.programs):
-        problem = "on_exit or on_fatal of a program is neither exit, degrade nor restart"
-    elif not all(_is_proof(program.ready) for program in plan.programs):
-        problem = "the readiness of a program is not of a known kind, or lacks what its kind needs"
-    elif any(program.live is not None and program.live.check.kind not in CHECK_KINDS for program in plan.programs):
-        problem = "the check of a program is not of a known kind"
-    elif any(name not in names for signal in plan.signals for name in signal.programs):
-        problem = "a signal is passed on to a program that does not exist"
-    elif reason := _misfit(plan):
-        problem = reason
-    elif plan.boot.on_failure not in {"exit", "hold"}:
-        problem = "boot.on_failure is neither exit nor hold"
-    elif not plan.required_programs and not plan.empty_required_set:
-        problem = "no program is required, and the manifest does not say `required: []`"
-    if problem:
-        raise errors.InvalidRecord(where, problem, "build it again from the manifest")
-
-
-def _misfit(plan: Plan) -> str | None:
-    """Say what does not fit in what Stage A is to provide."""
-    secrets = {secret.name for secret in plan.secrets}
-    artifacts = {artifact.id for artifact in plan.artifacts}
-    manifests = {program.name for program in plan.programs if program.role == "program"}
-    kinds = [key.kind for key in plan.identity.keys]
-    if kinds[:1] != [provisions.ED25519] or len(set(kinds)) != len(kinds) or not {*kinds} <= {*provisions.KEY_KINDS}:
-        return "the identity's keys are not ed25519 and, each once, others that are known"
-    if any(key.secret is not None and key.secret not in secrets for key in plan.identity.keys):
-        return "a key comes from a secret that does not exist"
-    if len(secrets) != len(plan.secrets) or len(artifacts) != len(plan.artifacts):
-        return "a secret or an artifact stands twice"
-    if any(not _has_source(secret) for secret in plan.secrets):
-        return "a secret has no source, or more than one"
-    if any(not {*secret.programs} <= manifests for secret in plan.secrets):
-        return "a secret is for a program that is not one of the manifest's"
-    if any(not {*program.artifacts} <= artifacts for program in plan.programs):
-        return "a program needs an artifact that does not exist"
-    if any(artifact.verify not in provisions.VERIFICATIONS for artifact in plan.artifacts):
-        return "an artifact's verification is neither digest, metadata nor presence"
-    if plan.lock is None and any(artifact.verify != provisions.PRESENCE for artifact in plan.artifacts):
-        return "an artifact is to be verified against a lock, and there is none"
-    if any(
-        (program.user is not None) != (plan.has_program_users and program.name in manifests)
-        for program in plan.programs
-    ):
-        return "programs have users exactly under the exception program-users"
-    if any(program.user is not None and 0 in {program.user.uid, program.user.gid} for program in plan.programs):
-        return "a program's user is root"
-    return None
-
-
-def _has_source(secret: provisions.SecretPlan) -> bool:
-    sources = [secret.file, secret.mounted, secret.variable, secret.generate_bytes]
-    given = [index for index, source in enumerate(sources) if source is not None]
-    return len(given) == 1 or given == [2, 3]
-
-
-def _is_proof(ready: ReadyPlan) -> bool:
-    """Say whether ``ready`` holds what its kind needs."""
-    if ready.kind in CHECK_KINDS:
-        return ready.check is not None and ready.check.kind == ready.kind
-    needed = {DESCRIPTOR: ready.descriptor, LOG: ready.pattern, FILE: ready.path}
-    return ready.kind in READY_KINDS and ready.check is None and needed.get(ready.kind, ready.kind) is not None

@@ -79,7 +79,10 @@ class SecretPlan:
 
 @dataclasses.dataclass(frozen=True)
 class ArtifactCheck:
-    """A command that must exit 0 within ``timeout_seconds``, run without a shell in ``directory``."""
+    """A command that must exit 0 within ``timeout_seconds``, run without a shell.
+
+    It runs in ``directory``, or where that is a file, in the one that holds it.
+    """
 
     argv: tuple[str, ...]
     directory: str

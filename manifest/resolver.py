@@ -6,7 +6,7 @@ Every fault is a finding at the text it came from; the text itself is then used 
 import dataclasses
 
 from contract import rundir
-from manifest import expressions, fields, tree
+from manifest import expressions, fields, tree, users
 from manifest.diagnostics import Findings, quote
 from manifest.structure import Subject
 
@@ -32,10 +32,13 @@ class Resolver:
         return expanded.text
 
     def _expand(self, path: tree.Path, text: str) -> expressions.Expanded | None:
+        program = str(path[1]) if path[0] == "programs" else None
         try:
-            return expressions.expand(text, self.scope)
+            return expressions.expand(text, dataclasses.replace(self.scope, program=program))
         except expressions.ExpressionError as error:
-            is_consequence = error.code == "E041" and self.subject.was_cut("boot", "writable")
+            is_consequence = (error.code == "E041" and self.subject.was_cut("boot", "writable")) or (
+                error.code in {"E078", "E079"} and self.subject.was_cut("secrets")
+            )
             if not is_consequence:
                 self.findings.add(error.code, self._place(path), error.message, error.remedy)
             return None
@@ -87,6 +90,11 @@ class Resolver:
         ours = next((own for own in _own_paths(run) if full == own or full.startswith(f"{own}/")), None)
         lies_in_one = any(full.startswith(f"{root}/") for root in roots)
         remedy = "write ${run}/NAME, or ${writable:/path}/NAME beneath a path of boot.writable"
+        if users.is_excepted(self.subject) and full.startswith(f"{run}/"):
+            message = f"{quote(full)} proves nothing: its program has a user of its own, who cannot make it"
+            remedy = "write ${writable:/path}/NAME beneath a path of boot.writable that belongs to that user"
+            self.findings.add("E070", self._place(path), message, remedy)
+            return full
         if ours is not None:
             message = f"{quote(full)} cannot be removed before each start: {ours} is bootseal's own"
             self.findings.add("E070", self._place(path), message, remedy)

@@ -68,6 +68,7 @@ def _program(name: str, program: model.Program, rank: int, resolver: Resolver) -
         start_retries=program.start_retries,
         priority=min(_FIRST_PRIORITY + rank, _LAST_PRIORITY),
         artifacts=tuple(program.artifacts),
+        user=None if resolver.is_relocated else program.user,
     )
 
 
@@ -98,4 +99,5 @@ def _system(
         start_retries=_SYSTEM_RETRIES,
         priority=priority,
         artifacts=(),
+        user=None,
     )

@@ -325,6 +325,50 @@ _TABLE = (
         "An AF_UNIX address holds 107 bytes (unix(7)). `bootseal up` makes paths longer.",
     ),
     Rule(
+        "E077",
+        "a secret's source",
+        "A secret comes from one place: `generate`, `file`, `mounted` or `variable`. Only `variable` and `generate` go together: "
+        "what the variable does not say is generated. A second source would hide that the first is gone.",
+    ),
+    Rule("E078", "unknown secret", "Names refer to what is under `secrets`."),
+    Rule(
+        "E079",
+        "a secret that the program does not get",
+        "`${secret:NAME}` is the path of a file in the program's own directory of secrets. It is there for the programs that "
+        "the secret names, and for no other.",
+    ),
+    Rule("E080", "one variable, two values", "A program would get one of them, and nobody could say which."),
+    Rule(
+        "E081",
+        "a secret that every program would inherit",
+        "`boot.environment` hands a variable of the container to all programs. One that holds a secret is for those alone that "
+        "the secret names.",
+    ),
+    Rule("E082", "a key from two places", "A key that is in neither must be an error, so there can be only one."),
+    Rule(
+        "E083",
+        "users without their exception",
+        "PID 1 gives programs and directories to other users exactly under `security.exceptions.program-users`, where it is "
+        "root. There every program has a user, and none is root.",
+    ),
+    Rule(
+        "E084",
+        "a verification without a lock",
+        "`digest` and `metadata` compare what is there at boot with `closures.lock`, which `bootseal lock` writes beside the "
+        "manifest.",
+    ),
+    Rule(
+        "E085",
+        "a lock that does not fit",
+        "`closures.lock` is damaged, or was written for other artifacts than the manifest now has. What is not locked cannot be "
+        "verified.",
+    ),
+    Rule(
+        "E086",
+        "an exception without a reason",
+        "An exception weakens the container; whoever reviews it must see what for.",
+    ),
+    Rule(
         "W001",
         "a required program after an optional one",
         "The required one starts only when the optional one is ready, or is stopped with it. So the container is not ready without "
@@ -340,6 +384,22 @@ _TABLE = (
         "W004",
         "a start that may outlast the boot",
         "The boot fails when a required program is not ready within boot.seal_timeout, however long it was given.",
+    ),
+    Rule("W005", "a secret that nobody gets", "It is read or made at each boot, and nothing says what for."),
+    Rule(
+        "W006",
+        "two programs of one user",
+        "The kernel keeps users apart, not programs: two of one user can read, change and stop each other.",
+    ),
+    Rule(
+        "W007",
+        "a required program that needs an optional artifact",
+        "When the artifact cannot be used the program is held back, and the boot fails: the artifact is not optional.",
+    ),
+    Rule(
+        "W008",
+        "users that `bootseal up` does not apply",
+        "`up` needs no root, so all programs run as whoever calls it. In the container they are apart.",
     ),
 )
 

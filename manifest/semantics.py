@@ -1,12 +1,12 @@
 """The rules that look at several values at once: names, roots, what is required.
 
-Order is judged in ``order``; readiness, failure and signals in ``policy``. Pure functions over a sound manifest; each says where it looks and which code of ``manifest.rules`` it gives.
+Order is judged in ``order``; readiness, failure and signals in ``policy``; secrets in ``custody``; users in ``users``. Pure functions over a sound manifest; each says where it looks and which code of ``manifest.rules`` it gives.
 """
 
 import ipaddress
 from collections.abc import Iterable, Iterator
 
-from manifest import diagnostics, order, policy, tree
+from manifest import custody, diagnostics, order, policy, tree, users
 from manifest.diagnostics import Findings, quote
 from manifest.structure import Subject
 
@@ -57,7 +57,7 @@ def _check_program_names(subject: Subject, findings: Findings) -> None:
 
 
 def _check_artifacts(subject: Subject, findings: Findings) -> None:
-    """E057, W002: programs use artifacts that exist, and artifacts are used."""
+    """E057, W002, W007: programs use artifacts that exist, and artifacts are used."""
     known = subject.names("artifacts")
     used: set[str] = set()
     for name, program in subject.model.programs.items():
@@ -74,6 +74,8 @@ def _check_artifacts(subject: Subject, findings: Findings) -> None:
                     f"unknown artifact {quote(artifact)}: nothing under `artifacts` has this name",
                     remedy,
                 )
+            elif program.required and not subject.was_cut("programs", name, "required"):
+                _warn_of_optional(subject, name, index, artifact, findings)
     if subject.was_cut("programs"):
         return
     for artifact in subject.model.artifacts:
@@ -81,6 +83,14 @@ def _check_artifacts(subject: Subject, findings: Findings) -> None:
             place = tree.key_place(subject.root, ("artifacts", artifact))
             message = f"the artifact {quote(artifact)} is used by no program"
             findings.add("W002", place, message, "name it in a program's `artifacts`, or remove it")
+
+
+def _warn_of_optional(subject: Subject, name: str, index: int, artifact: str, findings: Findings) -> None:
+    found = subject.model.artifacts.get(artifact)
+    if found is not None and not found.required:
+        place = tree.place_of(subject.root, ("programs", name, "artifacts", index))
+        message = f"{quote(name)} is required and {quote(artifact)} is not: without it the boot fails all the same"
+        findings.add("W007", place, message, "make the artifact required, or the program optional")
 
 
 def _check_required(subject: Subject, findings: Findings) -> None:
@@ -141,6 +151,8 @@ _RULES = (
     order.check,
     policy.check,
     _check_artifacts,
+    custody.check,
+    users.check,
     _check_required,
     _check_listeners,
     _check_writable,

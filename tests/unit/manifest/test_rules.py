@@ -11,12 +11,13 @@ import pytest
 
 from contract import rundir
 from manifest import compile as compiling
-from manifest import rules
+from manifest import locked, rules
 from tests.unit.manifest import manifests
 
 HEAD = "version: 1\nname: x\n"
 ONE = HEAD + "programs:\n  a: {command: [a]}\n"
 PROGRAM = HEAD + "programs:\n  a:\n    command: [a]\n"
+USERS = "security: {exceptions: {program-users: {reason: because}}}\n"
 CHAIN = "".join(f"  p{number}: {{command: [a]}}\n" for number in range(1001))
 
 
@@ -26,6 +27,7 @@ class Case:
     text: str
     says: str
     relocated: bool = False
+    lock: locked.Lock = None
 
 
 CASES = [
@@ -269,6 +271,33 @@ CASES = [
     Case("E075", PROGRAM + "    oneshot: true\nsignals: {HUP: [«a»]}\n", "runs on"),
     Case("E076", PROGRAM + "    ready: {unix: «/" + "a" * 107 + "»}\n", "107 bytes"),
     Case("E076", PROGRAM + "    ready: {http: {url: 'http://127.0.0.1/', socket: «/" + "a" * 107 + "»}}\n", "107 bytes"),
+    Case("E077", ONE + "secrets: {«s»: {programs: [a]}}\n", "add one of generate, file, mounted, variable"),
+    Case("E077", ONE + "secrets: {«s»: {file: /s, generate: 16, programs: [a]}}\n", "keep one of them"),
+    Case("E077", ONE + "secrets: {«s»: {variable: S, mounted: /s, programs: [a]}}\n", "keep one of them"),
+    Case("E078", ONE + "identity: {keys: {ed25519: {secret: «s»}}}\n", "define it under `secrets`"),
+    Case("E078", HEAD + 'programs: {a: {command: [a, «"${secret:s}"»]}}\n', "define it under `secrets`"),
+    Case("E078", HEAD + 'programs: {a: {command: [a, «"${secret:s1}"»]}}\nsecrets: {s: {generate: 16, programs: [a]}}\n', "write ${secret:s}"),
+    Case("E079", ONE + '  b: {command: [b, «"${secret:s}"»]}\nsecrets: {s: {generate: 16, programs: [a]}}\n', "secrets.s.programs"),
+    Case("E079", ONE + 'secrets: {s: {generate: 16, programs: [a]}, t: {file: «"${secret:s}"», programs: [a]}}\n', "a program's own keys"),
+    Case("E080", PROGRAM + "    environment: {S: x}\nsecrets: {s: {generate: 16, env: «S», programs: [a]}}\n", "its `environment`"),
+    Case("E080", ONE + "secrets: {s: {generate: 16, env: S, programs: [a]}, t: {generate: 16, env: «S», programs: [a]}}\n", "the secret `s`"),
+    Case("E081", ONE + "boot: {environment: [«S»]}\nsecrets: {s: {variable: S, programs: [a]}}\n", "secrets.s.programs"),
+    Case("E082", ONE + "identity: {keys: {ed25519: {file: /k, «secret»: s}}}\nsecrets: {s: {file: /s}}\n", "keep one of them"),
+    Case("E083", PROGRAM + '    «user»: "7"\n', "add the exception"),
+    Case("E083", PROGRAM + "    user: «0»\n", "PID 1 alone is"),
+    Case("E083", PROGRAM + '    user: «"1:0"»\n', "PID 1 alone is"),
+    Case("E083", PROGRAM + "    user: «nobody»\n", "boot looks no name up"),
+    Case("E083", PROGRAM + "    user: «4294967295»\n", "is not a user"),
+    Case("E083", ONE + "boot: {writable: [{path: /w, «owner»: 7}]}\n", "add the exception"),
+    Case("E083", HEAD + f"programs: {{«a»: {{command: [a]}}}}\n{USERS}", "it would be root"),
+    Case("E070", PROGRAM + f'    user: 7\n    ready: {{file: «"${{run}}/a"»}}\n{USERS}', "belongs to that user"),
+    Case("E084", PROGRAM + "    artifacts: [t]\nartifacts: {t: {path: /t, verify: «digest»}}\n", "run `bootseal lock`"),
+    Case("E084", PROGRAM + "    artifacts: [t]\nartifacts: {t: {path: /t, verify: «metadata»}}\n", "run `bootseal lock`"),
+    Case("E085", PROGRAM + "    artifacts: [t]\n«artifacts»: {t: /t}\n", "it is empty", lock=locked.Unusable("it is empty")),
+    Case("E085", PROGRAM + "    artifacts: [t]\nartifacts: {«t»: /t}\n", "not in it", lock=locked.Locked("", {})),
+    Case("E085", PROGRAM + "    artifacts: [t]\nartifacts: {«t»: /t}\n", "/u there", lock=locked.Locked("", {"t": locked.Artifact("/u", "tree")})),
+    Case("E085", PROGRAM + "    artifacts: [t]\nartifacts: {«t»: {path: /t, kind: elf}}\n", "the kind tree", lock=locked.Locked("", {"t": locked.Artifact("/t", "tree")})),
+    Case("E086", PROGRAM + '    user: 7\nsecurity: {exceptions: {program-users: {reason: « "»}}}\n'.replace('« "»', "«' '»"), "say why"),
     Case("W001", HEAD + "programs:\n  a: {command: [a], required: false}\n  b: {command: [b], after: {«a»: {is: started, bind: true}}}\n", "make a required"),
     Case("W001", HEAD + "programs:\n  a: {command: [a], required: false}\n  b: {command: [b], after: [«a»]}\n", "make a required"),
     Case("W002", ONE + "artifacts: {«t»: /t}\n", "used by no program"),
@@ -276,6 +305,11 @@ CASES = [
     Case("W003", PROGRAM + "    ready: {tcp: 1}\n    live: {restart: «true»}\n    on_exit: exit\n", "the container ends"),
     Case("W004", PROGRAM + "    ready: {timeout: «3m»}\n", "boot.seal_timeout, 120s"),
     Case("W004", PROGRAM + "    ready: {for: «11s»}\nboot: {seal_timeout: 10s}\n", "boot.seal_timeout, 10s"),
+    Case("W005", ONE + "secrets: {«s»: {file: /s}}\n", "nobody gets"),
+    Case("W005", ONE + "secrets: {«s»: {file: /s, env: S}}\nidentity: {keys: {ed25519: {secret: s}}}\n", "as S"),
+    Case("W006", PROGRAM + f"    user: 7\n  b: {{command: [b], user: «7»}}\n{USERS}", "have one user"),
+    Case("W007", PROGRAM + "    artifacts: [«t»]\nartifacts: {t: {path: /t, required: false}}\n", "make the artifact required"),
+    Case("W008", PROGRAM + "    user: 7\n" + USERS.replace("program-users", "«program-users»"), "as whoever calls it", relocated=True),
 ]  # fmt: skip
 
 WITHOUT_A_PLACE = {"E001", "E002"}
@@ -289,7 +323,7 @@ def name_of(case: Case) -> str:
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_a_broken_rule_is_reported_alone_at_its_place_with_a_remedy(case: Case, tmp_path: pathlib.Path) -> None:
     relocation = compiling.Relocation("/tmp/up/root", loopback_only=True, strict=False, listen=None)
-    options = compiling.BuildOptions(run_directory=rundir.DEFAULT, relocation=relocation if case.relocated else None)
+    options = compiling.BuildOptions(run_directory=rundir.DEFAULT, relocation=relocation if case.relocated else None, lock=case.lock)
     plain = case.text.replace("«", "").replace("»", "")
     result = manifests.load(tmp_path, plain, options)
     assert set(manifests.codes(result)) == {case.code}, "\n".join(map(str, result.diagnostics))

@@ -151,7 +151,13 @@ def test_the_documentation_names_every_key() -> None:
         ("boot", "writable", 0),
         ("identity",),
         ("identity", "id"),
+        ("identity", "keys", "x"),
+        ("secrets", "x"),
         ("artifacts", "x"),
+        ("artifacts", "x", "check"),
+        ("security",),
+        ("security", "exceptions"),
+        ("security", "exceptions", "program-users"),
         ("probes",),
     ]
     below = [(), ("stop",), ("restart",), ("after", 0, "y"), ("ready",), ("live",)]

@@ -1,0 +1,67 @@
+"""What Stage A provides: from the manifest's sections to the plan."""
+
+from manifest import locked, model, plan, provision, provisions, tree
+from manifest.resolver import Resolver
+
+
+def identity(written: provision.Identity, resolver: Resolver) -> provisions.IdentityPlan:
+    """Return who the container is; the key that signs the seal is always among its keys, and first."""
+    keys = {provisions.ED25519: provision.Key(), **written.keys}
+    return provisions.IdentityPlan(
+        env=written.id.env,
+        default=written.id.default,
+        store=None if written.store is None else resolver.scope.real_path(written.store) or written.store,
+        keys=tuple(
+            provisions.KeyPlan(
+                kind, _optional_path(resolver, ("identity", "keys", kind, "file"), keys[kind].file), keys[kind].secret
+            )
+            for kind in provisions.KEY_KINDS
+            if kind in keys
+        ),
+    )
+
+
+def secrets(manifest: model.Manifest, resolver: Resolver) -> tuple[provisions.SecretPlan, ...]:
+    """Return the secrets as they are written."""
+    return tuple(
+        provisions.SecretPlan(
+            name=name,
+            generate_bytes=secret.generate,
+            file=_optional_path(resolver, ("secrets", name, "file"), secret.file),
+            mounted=_optional_path(resolver, ("secrets", name, "mounted"), secret.mounted),
+            variable=secret.variable,
+            environment=secret.env,
+            programs=tuple(secret.programs),
+        )
+        for name, secret in manifest.secrets.items()
+    )
+
+
+def artifacts(manifest: model.Manifest, resolver: Resolver) -> tuple[plan.ArtifactPlan, ...]:
+    """Return the artifacts, as yet verified by their presence alone."""
+    return tuple(_artifact(name, artifact, resolver) for name, artifact in manifest.artifacts.items())
+
+
+def _artifact(name: str, written: provision.Artifact, resolver: Resolver) -> plan.ArtifactPlan:
+    path = resolver.path(("artifacts", name, "path"), written.path)
+    check = None
+    if written.check is not None:
+        here: tree.Path = ("artifacts", name, "check", "exec")
+        argv = tuple(resolver.text((*here, index), item) for index, item in enumerate(written.check.exec))
+        check = provisions.ArtifactCheck(argv, path, written.check.timeout)
+    return plan.ArtifactPlan(name, path, written.required, written.kind, provisions.PRESENCE, check)
+
+
+def lock(found: locked.Lock, here: str) -> provisions.LockPlan | None:
+    """Return what the artifacts are locked to."""
+    return provisions.LockPlan(found.sha256, here) if isinstance(found, locked.Locked) else None
+
+
+def exceptions(security: provision.Security) -> tuple[provisions.ExceptionPlan, ...]:
+    """Return the exceptions from the hardened profile."""
+    users = security.exceptions.program_users
+    return () if users is None else (provisions.ExceptionPlan(provisions.PROGRAM_USERS, users.reason),)
+
+
+def _optional_path(resolver: Resolver, place: tree.Path, path: str | None) -> str | None:
+    return None if path is None else resolver.path(place, path)

@@ -1,0 +1,62 @@
+"""The rules of the exception ``program-users``: with it everybody has a user of his own, without it nobody has.
+
+Pure functions over a sound manifest; each says which codes of ``manifest.rules`` it gives.
+"""
+
+from manifest import provisions, tree
+from manifest.diagnostics import Findings, quote
+from manifest.structure import Subject
+
+_EXCEPTION = f"security.exceptions.{provisions.PROGRAM_USERS}"
+
+
+def is_excepted(subject: Subject) -> bool:
+    """Say whether the manifest has the exception."""
+    return subject.model.security.exceptions.program_users is not None
+
+
+def check(subject: Subject, findings: Findings) -> None:
+    """Add a finding for every rule of this module that the manifest breaks."""
+    if subject.was_cut("security"):
+        return
+    if is_excepted(subject):
+        _check_everybody_has_one(subject, findings)
+        _check_sharing(subject, findings)
+    else:
+        _check_nobody_has_one(subject, findings)
+
+
+def _check_everybody_has_one(subject: Subject, findings: Findings) -> None:
+    """E083: under the exception a program without a user would be root."""
+    for name, program in subject.model.programs.items():
+        if program.user is None and not subject.was_cut("programs", name, "user"):
+            message = f"{quote(name)} has no user: under {_EXCEPTION} it would be root"
+            place = tree.key_place(subject.root, ("programs", name))
+            findings.add("E083", place, message, 'add for example `user: "1001:1001"`')
+
+
+def _check_nobody_has_one(subject: Subject, findings: Findings) -> None:
+    """E083: without the exception PID 1 is nobody who could give a user, or a directory, to others."""
+    why = f"PID 1 can do that only under {_EXCEPTION}"
+    remedy = "add the exception with its reason, or remove this"
+    for name, program in subject.model.programs.items():
+        if program.user is not None:
+            place = tree.key_place(subject.root, ("programs", name, "user"))
+            findings.add("E083", place, f"{quote(name)} is to have a user of its own: {why}", remedy)
+    for index, root in enumerate(subject.model.boot.writable):
+        if root.owner is not None:
+            place = tree.key_place(subject.root, ("boot", "writable", index, "owner"))
+            findings.add("E083", place, f"{quote(root.path)} is to belong to another user: {why}", remedy)
+
+
+def _check_sharing(subject: Subject, findings: Findings) -> None:
+    """W006: programs of one user are not apart."""
+    owners: dict[int, str] = {}
+    for name, program in subject.model.programs.items():
+        if program.user is None:
+            continue
+        owner = owners.setdefault(program.user.uid, name)
+        if owner != name:
+            place = tree.place_of(subject.root, ("programs", name, "user"))
+            message = f"{quote(name)} and {quote(owner)} have one user: each can read and stop the other"
+            findings.add("W006", place, message, "give each a number of its own")
