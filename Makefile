@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 FILE ?= examples/hello/bootseal.yaml
 ARGS ?=
 
-.PHONY: help up test unit integration containers check format bench image clean engine
+.PHONY: help up test unit integration containers check format bench fuzz image clean engine
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ format: $(VENV)/.checked ## format the code in place
 bench: $(VENV)/.tested ## the measures, printed
 	@PYTHONPATH=.:tests/integration $(BIN)/python tests/bench $(ARGS)
 
+fuzz: $(VENV)/.fuzzed ## coverage-guided fuzzing of every parser, a minute each; ARGS='lock --seconds 600'
+	@PYTHONPATH=. $(BIN)/python -m tests.fuzz $(ARGS)
+
 image: $(VENV)/.installed engine ## build the images of examples/hello and examples/shop
 	@container/image hello
 	@container/image shop
@@ -63,6 +66,10 @@ $(VENV)/.installed: $(BIN)/pip setup.cfg pyproject.toml
 
 $(VENV)/.tested: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --editable '.[test]' --config-settings editable_mode=compat
+	@touch $@
+
+$(VENV)/.fuzzed: $(VENV)/.tested
+	@$(BIN)/pip install --quiet --editable '.[test,fuzz]' --config-settings editable_mode=compat
 	@touch $@
 
 $(VENV)/.checked: $(VENV)/.tested

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contract import errors
-from manifest import plan
+from manifest import plan, provisions
 from tests.unit import boots
 
 CHECK = boots.check(plan.TCP, host="127.0.0.1", port=1)
@@ -17,6 +17,17 @@ CHECK = boots.check(plan.TCP, host="127.0.0.1", port=1)
 def holding(**changes: Any) -> plan.Plan:
     return boots.make_plan(boots.program("api", **changes))
 
+
+def with_keys(*kinds: str, secret: str | None = None) -> provisions.IdentityPlan:
+    return provisions.IdentityPlan(None, "box", None, tuple(provisions.KeyPlan(kind, None, secret) for kind in kinds))
+
+
+def having(**changes: Any) -> plan.Plan:
+    made = dataclasses.replace(boots.secret("s", "api"), **changes)
+    return boots.make_plan(secrets=(made,))
+
+
+USERS = (provisions.ExceptionPlan(provisions.PROGRAM_USERS, "strangers"),)
 
 REFUSED = {
     "an unknown condition": (holding(after=boots.needs("probes", condition="up")), "neither ready nor started"),
@@ -36,6 +47,43 @@ REFUSED = {
     "a signal for nobody known": (
         boots.make_plan(signals=(plan.SignalPlan("HUP", ("nobody",), "HUP"),)),
         "a signal is passed on to a program that does not exist",
+    ),
+    "no key for the seal": (boots.make_plan(identity=with_keys(provisions.NOSTR)), "the identity's keys"),
+    "a key twice": (boots.make_plan(identity=with_keys("ed25519", "ed25519")), "the identity's keys"),
+    "an unknown key": (boots.make_plan(identity=with_keys("ed25519", "rsa")), "the identity's keys"),
+    "a key from no secret": (
+        boots.make_plan(identity=with_keys("ed25519", secret="s")),
+        "a secret that does not exist",
+    ),
+    "a secret from nowhere": (having(generate_bytes=None), "no source, or more than one"),
+    "a secret from two places": (having(file="/s"), "no source, or more than one"),
+    "a secret for nobody known": (having(programs=("none",)), "not one of the manifest's"),
+    "a secret for one of ours": (having(programs=("probes",)), "not one of the manifest's"),
+    "a secret that leaves its directory": (having(name="../x"), "it names files"),
+    "a secret twice": (
+        boots.make_plan(secrets=(boots.secret("s", "api"), boots.secret("s", "api"))),
+        "a secret or an artifact stands twice",
+    ),
+    "an artifact that is not there": (holding(artifacts=("t",)), "an artifact that does not exist"),
+    "an unknown verification": (
+        boots.make_plan(artifacts=(plan.ArtifactPlan("t", "/t", True, verify="crc"),)),
+        "neither digest, metadata nor presence",
+    ),
+    "a verification without a lock": (
+        boots.make_plan(artifacts=(plan.ArtifactPlan("t", "/t", True, verify="digest"),)),
+        "against a lock, and there is none",
+    ),
+    "a user without the exception": (holding(user=provisions.User(7, 7)), "exactly under the exception"),
+    "no user under the exception": (boots.make_plan(exceptions=USERS), "exactly under the exception"),
+    "root under the exception": (
+        boots.make_plan(boots.program("api", user=provisions.User(7, 0)), exceptions=USERS),
+        "a program's user is root",
+    ),
+    "an owner without the exception": (
+        boots.make_plan(
+            boot=boots.boot_plan(writable=(plan.WritableRoot("/w", 0o755, None, False, provisions.User(7, 7)),))
+        ),
+        "a writable root is another user's",
     ),
 }
 
