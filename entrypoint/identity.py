@@ -1,64 +1,110 @@
-"""The container's identity: an id, a boot id, and an Ed25519 key pair.
+"""The container's identity: an id, a boot id, and the public halves of its keys.
 
 Rules
 -----
-* The public identity is a directory of files (0755, files 0444), re-created at every boot, each file atomic:
-  ``id`` (a DNS-1123 label, no newline), ``boot-id``, ``ed25519.pub`` (PEM, RFC 8410). Never an environment variable:
-  a process image restored from another container must still read its own id.
-* The private key is kept in the manifest's identity store, where one is named, else in the run directory and new at
-  each boot; see ``seal.signing_key``.
+* The public identity is a directory of files (0755, files 0444), re-created at every boot, each file atomic; its layout is
+  ``contract.identity``'s. Never an environment variable: a process image restored from another container must still read
+  its own id, and a committed image carries the variables of the container it was made from. So does an id that the
+  manifest takes from a variable: that one must be given anew to each container.
+* What whoever runs the container mounted there is validated and used instead; see ``entrypoint.identity_mount``.
+* Where the private keys come from: see ``entrypoint.key_sources``.
 """
 
 import base64
 import contextlib
+import dataclasses
 import os
-import re
+from collections.abc import Callable
 
-from contract import directories, errors, files, rundir
-from manifest import plan
+from contract import directories, errors, files, identity, rundir
+from entrypoint import identity_mount, key_sources, mounts
+from manifest import provisions
 
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+MOUNT = "mount"
 
 
-def choose_id(wanted: plan.IdentityPlan, environment: dict[str, str], host: str) -> str:
+@dataclasses.dataclass(frozen=True)
+class Established:
+    """The identity of this boot.
+
+    ``source`` is where the id comes from: "variable NAME", "host name", "manifest" or MOUNT. ``public_key_base64`` is the
+    raw Ed25519 key. ``warnings`` are the facts that it was established in spite of.
+    """
+
+    id: str
+    source: str
+    public_key_base64: str
+    warnings: tuple[str, ...]
+
+
+def choose_id(wanted: provisions.IdentityPlan, environment: dict[str, str], host: str) -> str:
     """Return the container's id by the manifest's rule; raises BootsealError when it is no DNS-1123 label."""
+    return _choose(wanted, environment, host)[0]
+
+
+def _choose(wanted: provisions.IdentityPlan, environment: dict[str, str], host: str) -> tuple[str, str]:
+    """Return the id and its source."""
     if wanted.env is not None and environment.get(wanted.env):
         source, value = f"variable {wanted.env}", environment[wanted.env]
     elif wanted.default == "hostname":
         source, value = "host name", host.partition(".")[0].lower()
     else:
-        source, value = "manifest's identity.id", wanted.default
-    if not _LABEL.fullmatch(value):
+        source, value = "manifest", wanted.default
+    if not identity.is_label(value):
         raise errors.BootsealError(
             f"identity from the {source}",
             "it is not a DNS-1123 label",
             "use 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit",
         )
-    return value
+    return value, source
 
 
-def establish(wanted: plan.IdentityPlan, run: rundir.RunDirectory, boot_id: str) -> str:
-    """Make or load the key and write the identity directory; return the raw public key in base64.
+def establish(
+    wanted: provisions.IdentityPlan,
+    run: rundir.RunDirectory,
+    boot_id: str,
+    table: tuple[mounts.Mount, ...],
+    secret_of: Callable[[str], bytes] | None = None,
+) -> Established:
+    """Load or make the keys, and write the identity directory or accept the one that ``table`` says is mounted there.
 
-    Raises BootsealError or OSError.
+    ``secret_of`` gives the value of a secret by its name. Raises BootsealError or OSError.
     """
-    from seal import signing_key  # the signature library, only now that a key is needed
-
-    container_id = choose_id(wanted, dict(os.environ), os.uname().nodename)
-    folder = signing_key.directory(wanted, run)
-    if wanted.store is None:
+    is_mounted = identity_mount.is_mounted(run, table)
+    container_id, source = ("", MOUNT) if is_mounted else _choose(wanted, dict(os.environ), os.uname().nodename)
+    if wanted.store != run.keys:
         _clear(run.keys)
-    key = signing_key.load_or_generate(folder)
-    public_key = signing_key.public_pem(key)
+    keys = key_sources.realise(wanted, run, secret_of)
+    if is_mounted:
+        container_id = identity_mount.accept(run, keys)
+    else:
+        _write(run, _content(container_id, boot_id, keys))
+    return Established(container_id, source, base64.b64encode(keys.ed25519).decode(), keys.warnings)
+
+
+def _content(container_id: str, boot_id: str, keys: key_sources.PublicKeys) -> dict[str, bytes]:
+    content = {
+        identity.ID: container_id.encode(),
+        identity.BOOT_ID: boot_id.encode(),
+        identity.ED25519: identity.encode_ed25519(keys.ed25519),
+    }
+    if keys.nostr is not None:
+        content[identity.NOSTR] = keys.nostr.hex.encode()
+        content[identity.NPUB] = keys.nostr.npub.encode()
+        content[identity.DID] = keys.nostr.did.encode()
+    return content
+
+
+def _write(run: rundir.RunDirectory, content: dict[str, bytes]) -> None:
     _clear(run.identity)
     fd, _ = directories.open_confined(run.identity, create=True, mode=0o755)
     try:
-        content = {"id": container_id.encode(), "boot-id": boot_id.encode(), "ed25519.pub": public_key}
+        rundir.judge_ownership(f"identity {run.identity}", os.fstat(fd), os.geteuid())
+        os.fchmod(fd, 0o755)
         for name, data in content.items():
             files.write_atomically(name, data, 0o444, dir_fd=fd)
     finally:
         os.close(fd)
-    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
 
 
 def _clear(path: str) -> None:

@@ -200,7 +200,6 @@ def _startupz(known: observed.Observed) -> Handler:
 
 def _whoami(run: rundir.RunDirectory) -> Handler:
     async def whoami(_request: web.BaseRequest) -> web.Response:
-        await _load("seal.record")
         try:
             return render(answers.Answer(HTTPStatus.OK, identity.whoami(run)))
         except errors.BootsealError as error:
@@ -211,7 +210,6 @@ def _whoami(run: rundir.RunDirectory) -> Handler:
 
 def _meta(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> Handler:
     async def describe(_request: web.BaseRequest) -> web.Response:
-        await _load("seal.record")
         await _load("psutil")
         return render(answers.Answer(HTTPStatus.OK, meta.describe(known, run, endpoints)))
 

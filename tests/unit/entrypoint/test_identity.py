@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract import errors, rundir
+from contract import identity as layout
 from entrypoint import identity
+from manifest import provisions
 from seal import signing_key
 from tests.unit import boots
 
@@ -19,6 +21,15 @@ BY_LABEL = boots.identity(env="AGENT_ID", default="box-7", store=None)
 @pytest.fixture
 def run(tmp_path) -> rundir.RunDirectory:
     return rundir.open_or_create(f"{tmp_path}/run")
+
+
+def establish(wanted, run, secret_of=None) -> identity.Established:
+    return identity.establish(wanted, run, boots.BOOT_ID, (), secret_of)
+
+
+def with_nostr(store: str | None = None) -> provisions.IdentityPlan:
+    kinds = (provisions.ED25519, provisions.NOSTR)
+    return provisions.IdentityPlan(None, "box", store, tuple(provisions.KeyPlan(kind, None, None) for kind in kinds))
 
 
 def test_the_variable_wins_then_the_host_name_or_the_label():
@@ -57,7 +68,7 @@ def test_any_variable_gives_a_label_or_a_refusal(value):
 
 
 def test_the_identity_is_a_directory_of_read_only_files(run):
-    public_key = identity.establish(BY_LABEL, run, boots.BOOT_ID)
+    public_key = establish(BY_LABEL, run).public_key_base64
     assert sorted(os.listdir(run.identity)) == ["boot-id", "ed25519.pub", "id"]
     assert {stat.S_IMODE(os.stat(f"{run.identity}/{name}").st_mode) for name in os.listdir(run.identity)} == {0o444}
     with open(f"{run.identity}/id", "rb") as file:
@@ -69,17 +80,13 @@ def test_the_identity_is_a_directory_of_read_only_files(run):
 
 
 def test_without_a_store_every_boot_has_a_new_key(run):
-    keys = []
-    for _ in range(2):
-        keys.append(identity.establish(BY_LABEL, run, boots.BOOT_ID))
+    keys = [establish(BY_LABEL, run).public_key_base64 for _ in range(2)]
     assert keys[0] != keys[1]
 
 
 def test_with_a_store_the_key_is_kept_and_lies_only_there(run, tmp_path):
     wanted = boots.identity(env=None, default="box", store=f"{tmp_path}/store")
-    keys = []
-    for _ in range(2):
-        keys.append(identity.establish(wanted, run, boots.BOOT_ID))
+    keys = [establish(wanted, run).public_key_base64 for _ in range(2)]
     assert keys[0] == keys[1]
     assert not os.path.exists(run.keys)
 
@@ -90,7 +97,7 @@ def test_what_an_earlier_boot_left_is_gone(run):
         file.write(b"x")
     with open(f"{run.identity}/id", "wb") as file:
         file.write(b"somebody-else")
-    identity.establish(BY_LABEL, run, boots.BOOT_ID)
+    establish(BY_LABEL, run)
     assert sorted(os.listdir(run.identity)) == ["boot-id", "ed25519.pub", "id"]
     with open(f"{run.identity}/id", "rb") as file:
         assert file.read() == b"box-7"
@@ -112,7 +119,7 @@ def test_what_was_planted_in_the_directorys_place_is_replaced_and_never_followed
             open(place, "wb").close()
         case _:
             os.mkfifo(place)
-    identity.establish(BY_LABEL, run, boots.BOOT_ID)
+    establish(BY_LABEL, run)
     assert os.listdir(outside) == ["precious"]
     assert os.path.isdir(place) and not os.path.islink(place)
 
@@ -123,5 +130,59 @@ def test_a_key_that_cannot_be_used_is_an_error_and_never_another_identity(run, t
     (tmp_path / "store" / signing_key.FILE).write_bytes(b"damaged")
     (tmp_path / "store" / signing_key.FILE).chmod(0o600)
     with pytest.raises(errors.InvalidRecord):
-        identity.establish(wanted, run, boots.BOOT_ID)
+        establish(wanted, run)
     assert not os.path.exists(run.identity)
+
+
+def test_what_is_written_is_read_by_everybody(run):
+    made = establish(with_nostr(), run)
+    found = layout.read(run)
+    assert (found.id, found.boot_id) == (made.id, boots.BOOT_ID)
+    assert base64.b64encode(found.ed25519).decode() == made.public_key_base64
+    assert found.npub.startswith("npub1") and found.did == f"did:nostr:{found.nostr}"
+    assert sorted(os.listdir(run.identity)) == sorted(layout.FILES)
+    assert stat.S_IMODE(os.stat(run.identity).st_mode) == 0o755
+
+
+def test_with_a_nostr_key_and_a_store_both_are_kept(run, tmp_path):
+    seen = []
+    for _ in range(2):
+        establish(with_nostr(f"{tmp_path}/store"), run)
+        seen.append(layout.read(run))
+    assert seen[0] == seen[1]
+    assert sorted(os.listdir(tmp_path / "store")) == ["ed25519.key", "nostr.key"]
+    assert not os.path.exists(run.keys)
+
+
+def test_an_identity_without_the_nostr_key_shows_none_of_an_earlier_boot(run):
+    establish(with_nostr(), run)
+    establish(BY_LABEL, run)
+    assert sorted(os.listdir(run.identity)) == ["boot-id", "ed25519.pub", "id"]
+    assert os.listdir(run.keys) == [signing_key.FILE]
+
+
+def test_it_says_where_the_id_is_from(run, monkeypatch):
+    assert (establish(BY_LABEL, run).id, establish(BY_LABEL, run).source) == ("box-7", "manifest")
+    monkeypatch.setenv("AGENT_ID", "a-1")
+    assert (establish(BY_LABEL, run).id, establish(BY_LABEL, run).source) == ("a-1", "variable AGENT_ID")
+    assert establish(BY_HOST, run).source == "host name"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_an_identity_directory_of_somebody_else_is_refused(run):
+    os.mkdir(run.identity)
+    os.chown(run.identity, 1234, 1234)
+    with pytest.raises(errors.UnsafePath, match="uid 1234"):
+        establish(BY_LABEL, run)
+
+
+def test_a_directory_that_others_could_write_to_is_refused(run):
+    os.mkdir(run.identity)
+    os.chmod(run.identity, 0o777)
+    with pytest.raises(errors.UnsafePath, match="lets group or others write"):
+        establish(BY_LABEL, run)
+
+
+def test_a_store_within_the_run_directory_keeps_its_key(run):
+    wanted = boots.identity(env=None, default="box", store=run.keys)
+    assert establish(wanted, run).public_key_base64 == establish(wanted, run).public_key_base64

@@ -1,3 +1,5 @@
+import base64
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -5,8 +7,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from hypothesis import given
+from hypothesis import strategies as st
 
-from contract import errors, rundir
+from contract import errors, identity, rundir
+from manifest import provisions
 from seal import signing_key
 from tests.unit import boots
 
@@ -56,8 +61,9 @@ def test_two_containers_never_have_the_same_key(tmp_path):
         pem(ed25519.Ed25519PrivateKey.generate(), serialization.BestAvailableEncryption(b"password")),
         pem(ed25519.Ed25519PrivateKey.generate())[:-40],
         b"-----BEGIN PRIVATE KEY-----\nMA4CAQAwBQYDKgMEBAIAAQ==\n-----END PRIVATE KEY-----\n",  # algorithm 1.2.3.4
+        pem(ed25519.Ed25519PrivateKey.generate()).replace(b"MC4CAQAwBQYDK2Vw", b"MC4CAQAwBQYDK2Vv"),  # X448, too short
     ],
-    ids=["empty", "garbage", "zeros", "hollow", "another kind", "encrypted", "cut", "unknown"],
+    ids=["empty", "garbage", "zeros", "hollow", "another kind", "encrypted", "cut", "unknown", "mislabelled"],
 )  # fmt: skip
 def test_a_key_that_is_none_is_an_error_and_never_replaced(tmp_path, data):
     put(tmp_path / "keys", data)
@@ -112,6 +118,39 @@ def test_the_key_lies_in_the_store_where_the_manifest_names_one():
     run = rundir.RunDirectory("/run/x")
     assert signing_key.directory(boots.identity(None, "box", None), run) == "/run/x/keys"
     assert signing_key.directory(boots.identity(None, "box", "/var/lib/x"), run) == "/var/lib/x"
+
+
+@pytest.mark.parametrize("key", [("/etc/seal.pem", None), (None, "seal-key")], ids=["file", "secret"])
+def test_a_key_that_the_manifest_gives_lies_in_the_run_directory_and_never_in_the_store(key):
+    given = provisions.IdentityPlan(None, "box", "/var/lib/x", (provisions.KeyPlan(provisions.ED25519, *key),))
+    assert signing_key.directory(given, rundir.RunDirectory("/run/x")) == "/run/x/keys"
+
+
+def test_what_is_stored_is_loaded_and_no_other_key_takes_its_place(tmp_path):
+    key, other = ed25519.Ed25519PrivateKey.generate(), ed25519.Ed25519PrivateKey.generate()
+    signing_key.store(f"{tmp_path}/keys", key)
+    assert raw(signing_key.load(f"{tmp_path}/keys")) == raw(key)
+    with pytest.raises(errors.UnsafePath, match="another key"):
+        signing_key.store(f"{tmp_path}/keys", other)
+    assert raw(signing_key.load(f"{tmp_path}/keys")) == raw(key)
+
+
+def test_the_published_key_and_signature_of_rfc_8032():
+    """Section 7.1, test 1: an empty message."""
+    secret = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+    public = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+    signature = bytes.fromhex(
+        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
+    )
+    key = signing_key.parse(pem(ed25519.Ed25519PrivateKey.from_private_bytes(secret)), "key")
+    assert signing_key.public_pem(key) == identity.encode_ed25519(public)
+    assert key.sign(b"") == signature
+
+
+@given(st.one_of(st.binary(max_size=500), st.binary(max_size=100).map(lambda data: b"-----BEGIN PRIVATE KEY-----\n" + base64.b64encode(data) + b"\n-----END PRIVATE KEY-----\n")))  # fmt: skip
+def test_any_bytes_are_a_key_or_a_refusal(data):
+    with contextlib.suppress(errors.BootsealError):
+        assert isinstance(signing_key.parse(data, "key"), ed25519.Ed25519PrivateKey)
 
 
 def test_what_we_write_is_to_the_byte_what_the_library_writes(tmp_path: Path) -> None:
