@@ -1,7 +1,8 @@
-"""Hiding what looks like a secret in text that is shown: a program's last words in an event, a page, the termination log.
+"""Hiding secrets in text that is shown: a program's last words in an event, a page, the termination log.
 
-A net below the rule that secrets are never in the plan's environment: values of variables whose names speak of secrets, the
-password in a URL (RFC 3986, 3.2.1), and the credentials of an Authorization header (RFC 9110, 11.6.2).
+Hidden are the values of the secrets that the plan declares and, a net below the rule that no secret is in the plan's
+environment: values of variables whose names speak of secrets, the password in a URL (RFC 3986, 3.2.1), and the credentials of
+an Authorization header (RFC 9110, 11.6.2).
 """
 
 import re
@@ -16,10 +17,14 @@ _CREDENTIALS = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{4,}", re.IGNOR
 
 
 def secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values of ``environment`` whose names speak of secrets, longest first; text is shown by lines, so each line too."""
-    values = [value for name, value in environment.items() if _NAME.search(name)]
-    found = {part for value in values for part in (value, *value.splitlines()) if len(part) >= _LEAST_LENGTH}
-    return tuple(sorted(found, key=len, reverse=True))
+    """Return the values of ``environment`` whose names speak of secrets, as ``parts`` of them."""
+    return parts(value for name, value in environment.items() if _NAME.search(name))
+
+
+def parts(values: Iterable[str]) -> tuple[str, ...]:
+    """Return what ``mask`` must hide of ``values``, longest first; text is shown by lines, so each line of them too."""
+    pieces = {part for value in values for part in (value, *value.splitlines())}
+    return tuple(sorted((piece for piece in pieces if len(piece) >= _LEAST_LENGTH), key=lambda one: (-len(one), one)))
 
 
 def mask(text: str, values: Iterable[str] = ()) -> str:

@@ -12,7 +12,7 @@ import socket
 import sys
 from typing import Any
 
-from contract import boot_record, errors, exit_codes, rundir
+from contract import boot_record, dumpable, errors, exit_codes, prctl, rundir
 from manifest import plan
 from probes import early, hello, listeners
 
@@ -30,8 +30,11 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, _leave)
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
+        dumpable.forbid()
         run = rundir.RunDirectory(arguments[1])
         boot, loaded = read(run)
+        if loaded.plan.has_program_users:  # before the first thread: checks are run as others, and gain nothing
+            prctl.call(prctl.SET_NO_NEW_PRIVS, 1)
         sockets = listeners.bind(loaded.plan.probes)
         answers = early.EarlyAnswers(sockets[0])
         answers.begin()
@@ -46,8 +49,11 @@ def main(arguments: list[str]) -> int:
     import asyncio
 
     from probes import log, server
+    from probes.checks import execute
     from seal import record  # noqa: F401  (the signature library: loaded now, not while the seal is judged)
+    from supervisord import credentials
 
+    execute.use(credentials.Credentials(loaded.plan.secrets, run))
     log.begin(boot.boot_id)
     asyncio.run(server.serve(run, boot, loaded, sockets, subscription=subscription, take_over=answers.end))
     sys.stdout.flush()

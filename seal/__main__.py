@@ -2,7 +2,7 @@
 
 import sys
 
-from contract import errors, exit_codes, rundir
+from contract import dumpable, errors, exit_codes, rundir
 from seal import loop
 
 
@@ -12,6 +12,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m seal --run-dir DIR", file=sys.stderr)
         return exit_codes.USAGE_ERROR
     try:
+        dumpable.forbid()
         return loop.run_to_end(loop.prepare(rundir.RunDirectory(arguments[1])))
     except (OSError, errors.BootsealError) as error:
         print(f"seal: {error}", file=sys.stderr)

@@ -3,6 +3,9 @@
 supervisord ends with 2 on a configuration or socket it cannot use and with 1 on a traceback, and says neither in an event.
 Until our extension is attached that is a failed boot like any other: ``BootstrapFailed``, exit 6. A crash of supervisord
 later is one, too.
+
+It is not dumpable, so no program of the same user can look into PID 1 (``contract.dumpable``); execve(2) had undone what Stage A
+said.
 """
 
 import contextlib
@@ -12,7 +15,7 @@ import sys
 
 from supervisor import options, supervisord
 
-from contract import boot_record, errors, events, exit_codes, rundir, termination
+from contract import boot_record, dumpable, errors, events, exit_codes, rundir, termination
 from supervisord import generation
 
 _REMEMBERED = 1000
@@ -33,6 +36,11 @@ class _Stderr(io.TextIOBase):
 
 def main(arguments: list[str]) -> int:
     """Run supervisord with ``arguments`` until it ends; returns 0, or 6 when it could not begin or crashed."""
+    try:
+        dumpable.forbid()
+    except errors.BootsealError as error:
+        _report(str(error))
+        return exit_codes.INFRASTRUCTURE_FAILURE
     said = _Stderr()
     options.Options.stderr = said  # bound when supervisor was imported (4.3.0, ``Options.stderr``)
     try:

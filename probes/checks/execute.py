@@ -7,8 +7,8 @@ Rules
 * It is always reaped, by the thread that waits for it, whatever becomes of the check. The group is killed only while the
   command is not reaped: until then its number cannot belong to others.
 * Its end is waited for, not the end of its output, which a grandchild may hold open. Of its output the last 4 KiB are
-  kept and some 200 characters are shown, without any value of its environment, which may be secret.
-* It is given the environment and directory of its program, nothing to read, and none of our descriptors.
+  kept and some 200 characters are shown, without any secret and any value of its environment, which may be one.
+* It is given the environment, secrets, user and directory of its program, nothing to read, and none of our descriptors.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ import subprocess
 import threading
 from typing import Any, Self
 
-from contract import masking
+from contract import errors, exit_codes, masking, rundir
 from manifest import plan
 from probes.checks import connect, detached, verdict
-from supervisord import spawn
+from supervisord import credentials, spawn
 
 _KEPT_BYTES = 4096
 _SHOWN_CHARACTERS = 200
@@ -33,10 +33,21 @@ _LEAST_SECRET = 8
 _NOT_OF_THE_PROGRAM = frozenset({"SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME"})
 """What supervisord adds to our own environment: they name the probe server."""
 
+_given = credentials.Credentials((), rundir.RunDirectory(rundir.DEFAULT))
+
+
+def use(given: credentials.Credentials) -> None:
+    """Give checks the secrets of their programs from now on."""
+    global _given  # noqa: PLW0603  (one boot a process, and a check knows its program only)
+    _given = given
+
 
 async def check(wanted: plan.CheckPlan, program: plan.ProgramPlan) -> verdict.Outcome:
     """Run the command once. There is no deadline here: the caller cancels, and then it is killed."""
-    environment = environment_of(program)
+    try:
+        environment = environment_of(program)
+    except errors.BootsealError as error:
+        return verdict.failed(str(error))
     reading, writing = os.pipe2(os.O_CLOEXEC)
     with _Output(reading) as output:
         try:
@@ -48,8 +59,8 @@ async def check(wanted: plan.CheckPlan, program: plan.ProgramPlan) -> verdict.Ou
                     stdout=writing,
                     stderr=writing,
                     env=environment,
-                    cwd=program.directory or "/",
                     start_new_session=True,
+                    **_place(program),
                 )
             )
         except OSError as error:
@@ -63,20 +74,51 @@ async def check(wanted: plan.CheckPlan, program: plan.ProgramPlan) -> verdict.Ou
         if code == 0:
             return verdict.PASSED
         ended = f"exited with code {code}" if code > 0 else f"was killed by signal {-code}"
-        said = masked(output.text(), environment)[-_SHOWN_CHARACTERS:]
+        said = masked(output.text(), environment, _declared())[-_SHOWN_CHARACTERS:]
         return verdict.failed(f"{wanted.argv[0]} {ended}{f': {said}' if said else ''}")
 
 
 def environment_of(program: plan.ProgramPlan) -> dict[str, str]:
-    """Return the environment of a check of ``program``: the program's, without what names the probe server."""
+    """Return the environment of a check of ``program``: the program's, without what names the probe server.
+
+    Raises BootsealError naming a secret that it cannot have.
+    """
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_OF_THE_PROGRAM}
-    return spawn.environment(program, inherited)
+    return spawn.environment(program, inherited) | _given.environment(program.name)
 
 
-def masked(text: str, environment: dict[str, str]) -> str:
-    """Return ``text`` without the values of ``environment``, the longest first; what is shorter than 8 is no secret."""
+def masked(text: str, environment: dict[str, str], declared: tuple[str, ...] | None = ()) -> str:
+    """Return ``text`` without the secrets ``declared`` and the values of ``environment``; what is shorter than 8 is no secret.
+
+    Where the secrets are not known (None), nothing is shown.
+    """
+    if declared is None:
+        return masking.SHOWN
     values = [value for value in environment.values() if len(value) >= _LEAST_SECRET]
-    return masking.mask(text, sorted(values, key=len, reverse=True)).strip()
+    return masking.mask(text, sorted((*values, *declared), key=len, reverse=True)).strip()
+
+
+def _declared() -> tuple[str, ...] | None:
+    try:
+        return _given.texts()
+    except errors.BootsealError:
+        return None
+
+
+def _place(program: plan.ProgramPlan) -> dict[str, Any]:
+    """Return how Popen makes the command a process of the program's user, in the program's directory."""
+    directory = program.directory or "/"
+    if program.user is None:
+        return {"cwd": directory}
+
+    def enter() -> None:  # the last before the exec: as root without CAP_DAC_OVERRIDE it might not be let in
+        try:
+            os.chdir(directory)
+        except OSError as error:
+            os.write(2, f"{directory}: {connect.words(error)}\n".encode("utf-8", "replace"))
+            os._exit(exit_codes.NOT_FOUND)
+
+    return {"user": program.user.uid, "group": program.user.gid, "extra_groups": [], "preexec_fn": enter}
 
 
 class _Command:

@@ -74,3 +74,9 @@ def test_a_hostile_line_takes_no_time_to_speak_of():
     """No pattern backtracks over itself: the work is linear, so a megabyte is nothing."""
     for hostile in ("://:" * 50_000, "://" + "a:" * 100_000, "Bearer " * 50_000, "://a:" + "b" * 200_000):
         assert len(masking.mask(hostile)) <= len(hostile)
+
+
+def test_declared_secrets_are_hidden_whatever_they_are_called_and_line_by_line():
+    values = masking.parts(["abcd", "line one\nline two\n", "abc", ""])
+    assert masking.mask("line two, abcd, abc", values) == "***, ***, abc"
+    assert values == ("line one\nline two\n", "line one", "line two", "abcd")

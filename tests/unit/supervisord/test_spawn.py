@@ -9,10 +9,11 @@ import sys
 import pytest
 from supervisor import options as supervisor_options
 
-from contract import exit_codes
-from manifest import plan
-from supervisord import evidence, spawn
-from tests.unit import boots, children
+from contract import exit_codes, files, prctl, rundir
+from entrypoint import secret_delivery
+from manifest import plan, provisions
+from supervisord import credentials, evidence, spawn
+from tests.unit import boots, children, hardened
 
 SEEN = 'import json, os, sys; print(json.dumps({"argv": sys.argv[1:], "environment": dict(os.environ)}))'
 NOTHING = evidence.Passing({}, {})
@@ -208,7 +209,7 @@ def test_outside_a_container_a_program_dies_with_supervisord():
 
 
 def test_a_program_whose_supervisord_died_before_it_could_ask_to_die_with_it_ends_too():
-    assert children.run(lambda: spawn._prepare_child(lambda *_: 0, parent=-1)) == 137
+    assert children.run(lambda: spawn._prepare_child(-1)) == 137
 
 
 def test_an_exception_in_the_child_ends_the_child_and_never_returns_into_supervisord():
@@ -318,3 +319,148 @@ def test_what_one_child_got_the_next_one_does_not():
         options.fork()
         options.execve("/x", [], {"SUPERVISOR_PROCESS_NAME": "api"})
     assert [env.get("NOTIFY_SOCKET") for env in seen] == ["/x", None]
+
+
+# --- secrets and users ----------------------------------------------------------------------------------------------
+
+HELD = provisions.ExceptionPlan(provisions.PROGRAM_USERS, "why")
+USER = provisions.User(1001, 1002)
+
+
+def put(run: rundir.RunDirectory, secret: provisions.SecretPlan, data: bytes) -> None:
+    """Put a secret where Stage A puts it."""
+    for folder in (credentials.values_directory(run), *map(run.secrets_of, secret.programs)):
+        os.makedirs(folder, exist_ok=True)
+        files.write_atomically(f"{folder}/{secret.name}", data, 0o400)
+
+
+def spawned(the_plan, name: str, *, chdir: str | None = None) -> tuple[bytes, bytes, int]:
+    """Spawn as supervisord does and return what the program wrote to 1 and 2, and its code."""
+    out, err, none = os.pipe(), os.pipe(), os.pipe()
+    options = supervisor_options.ServerOptions()
+    options.minfds = 1024
+    install(options, the_plan)
+    pid = options.fork()
+    if pid == 0:
+        try:
+            os.dup2(none[0], 0)
+            os.dup2(out[1], 1)
+            os.dup2(err[1], 2)
+            options.close_fd(3)
+            if chdir is not None:
+                options.chdir(chdir)
+            path = the_plan.program(name).argv[0]
+            options.execve(path, [], {"SUPERVISOR_PROCESS_NAME": name, "PATH": "/usr/bin:/bin", "HOME": "/root"})
+        finally:
+            os._exit(99)
+    for fd in (out[1], err[1], *none):
+        os.close(fd)
+    with open(out[0], "rb") as first, open(err[0], "rb") as second:
+        return first.read(), second.read(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def with_secrets(tmp_path, *programs, secrets=(), **changes):
+    return boots.make_plan(*programs, secrets=tuple(secrets), run_directory=f"{tmp_path}/run", **changes)
+
+
+def test_a_program_gets_its_secrets_and_its_neighbour_does_not(tmp_path):
+    a, b = boots.program("a", argv=python()), boots.program("b", argv=python())
+    secret = boots.secret("key", "a", environment="KEY")
+    the_plan = with_secrets(tmp_path, a, b, secrets=[secret])
+    run = rundir.open_or_create(the_plan.run_directory)
+    put(run, secret, b"abcdef")
+    text, _, code = spawned(the_plan, "a")
+    seen = json.loads(text)["environment"]
+    assert (code, seen["KEY"], seen["CREDENTIALS_DIRECTORY"]) == (0, "abcdef", run.secrets_of("a"))
+    text, _, code = spawned(the_plan, "b")
+    assert code == 0
+    assert {"KEY", "CREDENTIALS_DIRECTORY"}.isdisjoint(json.loads(text)["environment"])
+
+
+@pytest.mark.parametrize("place", ["values", "program"])
+def test_a_program_is_never_started_without_its_secret_and_the_cause_is_its_last_word(tmp_path, place):
+    secret = boots.secret("key", "a", environment="KEY")
+    the_plan = with_secrets(tmp_path, boots.program("a", argv=python()), secrets=[secret])
+    run = rundir.open_or_create(the_plan.run_directory)
+    put(run, secret, b"abcdef")
+    os.unlink(f"{credentials.values_directory(run) if place == 'values' else run.secrets_of('a')}/key")
+    out, err, code = spawned(the_plan, "a")
+    assert (out, code) == (b"", exit_codes.NOT_FOUND)
+    assert err.startswith(b"spawn: secret key: ")
+    assert b"No such file" in err
+    assert err.count(b"\n") == 1
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a program a user of its own")
+
+IDS = (
+    "import json, os, sys; s = dict(l.split(':', 1) for l in open('/proc/self/status')); "
+    "print(json.dumps({'uids': os.getresuid(), 'gids': os.getresgid(), 'groups': os.getgroups(), 'cwd': os.getcwd(), "
+    "'caps': [s[n].strip() for n in ('CapPrm', 'CapEff', 'CapAmb')], 'nnp': s['NoNewPrivs'].strip(), "
+    "'environment': dict(os.environ)}), file=open('/dev/stdout', 'w')); print('also', file=open('/dev/stderr', 'w'))"
+)
+
+
+@needs_root
+def test_a_program_with_a_user_is_that_user_alone_for_good_and_in_its_own_directory(tmp_path):
+    """/dev/stdout is opened anew there, which takes the pipe's ownership; the directory is closed to root without DAC_OVERRIDE."""
+    os.chmod(tmp_path, 0o755)
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    os.chown(home, USER.uid, USER.gid)
+    secret = boots.secret("key", "a", environment="KEY")
+    program = boots.program("a", argv=("/usr/bin/python3", "-I", "-S", "-c", IDS), user=USER, directory=str(home))
+    the_plan = with_secrets(tmp_path, program, secrets=[secret], exceptions=(HELD,))
+    run = rundir.open_or_create(the_plan.run_directory)
+    secret_delivery.deliver(the_plan, run, {}, ())
+
+    out, err, code = hardened.run_as_root(lambda: spawned(the_plan, "a", chdir=str(home)))
+
+    assert (code, err) == (0, b"also\n"), err
+    seen = json.loads(out)
+    assert (seen["uids"], seen["gids"], seen["groups"]) == ([1001] * 3, [1002] * 3, [])
+    assert (seen["caps"], seen["nnp"]) == (["0" * 16] * 3, "1")
+    assert seen["cwd"] == str(home)
+    assert len(seen["environment"]["KEY"]) == 64
+    assert seen["environment"]["HOME"] == "/"
+
+
+@needs_root
+def test_a_directory_that_the_user_may_not_enter_is_the_cause(tmp_path):
+    os.chmod(tmp_path, 0o755)
+    (tmp_path / "closed").mkdir(mode=0o700)
+    program = boots.program("a", argv=("/bin/true",), user=USER, directory=f"{tmp_path}/closed")
+    the_plan = with_secrets(tmp_path, program, exceptions=(HELD,))
+    _, err, code = spawned(the_plan, "a", chdir=f"{tmp_path}/closed")
+    assert (err, code) == (f"spawn: {tmp_path}/closed: Permission denied\n".encode(), exit_codes.NOT_FOUND)
+
+
+@needs_root
+def test_a_change_of_user_that_fails_ends_the_child(tmp_path, monkeypatch):
+    program = boots.program("a", argv=("/bin/true",), user=USER)
+    the_plan = with_secrets(tmp_path, program, exceptions=(HELD,))
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setresuid", refuse)
+    _, err, code = spawned(the_plan, "a")
+    assert code == exit_codes.NOT_FOUND
+    assert err.startswith(b"spawn: user 1001:1002: Operation not permitted")
+
+
+@needs_root
+def test_a_program_with_a_user_still_dies_with_supervisord():
+    """A change of user clears the death signal (``commit_creds`` of the kernel)."""
+    reads = []
+    ours = boots.program("a", user=USER)
+    monkey = prctl.call
+    pid = os.fork()
+    if pid == 0:
+        try:
+            prctl.call = lambda option, value: (reads.append(option), monkey(option, value))[1]
+            spawn._settle(ours, {}, os.getppid())
+            os._exit(0 if prctl.SET_PDEATHSIG in reads and reads[-1] == prctl.SET_PDEATHSIG else 1)
+        finally:
+            os._exit(99)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
