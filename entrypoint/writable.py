@@ -1,11 +1,16 @@
-"""Writable roots: directories made at boot, with their mode, their skeleton, and their mount demanded.
+"""Writable roots: directories made at boot, with their mode, their owner, their skeleton, and their mount demanded.
 
 Rules
 -----
-* A root is walked to and made through descriptors that follow no symlink (``contract.directories``).
+* A root is one of the manifest's, and nothing else is made. It is opened, and where it is missing made, through
+  descriptors that follow no symlink (``contract.directories``); everything after that is done through its descriptor.
 * A root that exists keeps its content. Its mode is set when this process owns it; else it must be usable as it is.
-* A skeleton's entries are copied where nothing stands yet; nothing is overwritten. A symlink is copied as a symlink;
-  anything but directories, regular files and symlinks is refused. Each file appears whole or not at all.
+* The manifest's mode is set whole, with the sticky bit and setgid; the kernel drops a setgid silently for who is not in
+  the group (chmod(2)), so what was set is looked at.
+* The manifest's owner is set last: until then this process needs no right over another user's files. It is an error that
+  names the capability when it cannot be set.
+* A root that an earlier boot gave away may be closed to root, who has no capability over files: it is opened and filled with
+  its owner's rights.
 * ``mount: required`` refuses a root that is not a mount of its own: data written there would die with the container.
 """
 
@@ -13,11 +18,9 @@ import contextlib
 import os
 import stat
 
-from contract import directories, errors
-from entrypoint import mounts
-from manifest import plan
-
-_CHUNK = 1024 * 1024
+from contract import acting, directories, errors
+from entrypoint import mounts, skeleton
+from manifest import plan, provisions
 
 
 class NotMounted(errors.BootsealError):
@@ -25,9 +28,19 @@ class NotMounted(errors.BootsealError):
 
 
 def prepare(root: plan.WritableRoot, table: tuple[mounts.Mount, ...]) -> None:
-    """Make ``root`` ready to write to.
+    """Make ``root`` ready to write to; raises what ``open_root`` and ``fill_root`` raise."""
+    fd = open_root(root, table)
+    try:
+        with rights(root, fd):
+            fill_root(root, fd)
+    finally:
+        os.close(fd)
 
-    Raises NotMounted, UnsafePath, BootsealError or OSError; what was made until then stays, and is whole.
+
+def open_root(root: plan.WritableRoot, table: tuple[mounts.Mount, ...]) -> int:
+    """Open the directory of ``root``, made where it is missing, and return the descriptor; the caller closes it.
+
+    Raises NotMounted, UnsafePath or OSError.
     """
     if root.mount_required and not mounts.is_mount_point(table, root.path):
         raise NotMounted(
@@ -35,106 +48,105 @@ def prepare(root: plan.WritableRoot, table: tuple[mounts.Mount, ...]) -> None:
             "it is not a mount of its own, and the manifest says mount: required",
             f"mount a volume at {root.path}",
         )
-    fd, _ = directories.open_confined(root.path, create=True, mode=root.mode)
     try:
-        _set_mode(root, fd)
-        if root.skeleton is not None:
-            _copy_skeleton(root.skeleton, fd)
-    finally:
-        os.close(fd)
+        return _open(root)
+    except PermissionError as error:
+        why = f"uid {os.geteuid()} may not open {error.filename}: {errors.describe_os_error(error)}"
+        remedy = "give it to the container's user, or to the `owner` that the manifest names"
+        raise errors.UnsafePath(f"writable root {root.path}", why, remedy) from error
 
 
-def _set_mode(root: plan.WritableRoot, fd: int) -> None:
-    status = os.fstat(fd)
-    if status.st_uid == os.geteuid():
-        if stat.S_IMODE(status.st_mode) != root.mode:
-            os.fchmod(fd, root.mode)
-    elif not os.access(f"/proc/self/fd/{fd}", os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+def _open(root: plan.WritableRoot) -> int:
+    try:
+        fd, _ = directories.open_confined(root.path, create=True, mode=root.mode)
+    except PermissionError as closed:
+        if root.owner is None or os.geteuid() != 0:
+            raise
+        try:
+            with acting.acting_as(root.owner.uid, root.owner.gid):  # given away by an earlier boot, and closed to root
+                fd, _ = directories.open_confined(root.path)
+        except PermissionError:
+            raise closed from None
+    return fd
+
+
+def rights(root: plan.WritableRoot, fd: int) -> contextlib.AbstractContextManager[None]:
+    """Return the rights that ``root`` is filled with: once it was given to another user, that user's.
+
+    They are this whole process's while they last, so no other thread may run.
+    """
+    if root.owner is None or not is_given_away(root, fd):
+        return contextlib.nullcontext()
+    return acting.acting_as(root.owner.uid, root.owner.gid)
+
+
+def is_given_away(root: plan.WritableRoot, fd: int) -> bool:
+    """Say whether an earlier boot gave the directory ``fd`` of ``root`` to its owner, and this process may not use it."""
+    if root.owner is None or os.geteuid() != 0 or not _is_handed_over(root.owner, os.fstat(fd)):
+        return False
+    return not _may_be_used(fd)
+
+
+def _is_handed_over(owner: provisions.User, status: os.stat_result) -> bool:
+    return (status.st_uid, status.st_gid) == (owner.uid, owner.gid)
+
+
+def fill_root(root: plan.WritableRoot, fd: int) -> None:
+    """Give the directory ``fd`` of ``root`` its mode, its skeleton and its owner.
+
+    Raises UnsafePath, BootsealError or OSError; what was made until then stays, and is whole.
+    """
+    what = f"writable root {root.path}"
+    before = os.fstat(fd)
+    is_handed_over = root.owner is not None and _is_handed_over(root.owner, before)
+    if before.st_uid == os.geteuid() or root.owner is not None:
+        _set_mode(what, root.mode, before, fd)
+    elif not _may_be_used(fd):
         raise errors.UnsafePath(
-            f"writable root {root.path}",
-            f"uid {os.geteuid()} may not write to it: it is owned by uid {status.st_uid}"
-            f" with mode {stat.S_IMODE(status.st_mode):04o}",
+            what,
+            f"uid {os.geteuid()} may not write to it: it is owned by uid {before.st_uid}"
+            f" with mode {stat.S_IMODE(before.st_mode):04o}",
             "give the volume to the container's user (podman: the U option; Kubernetes: fsGroup)",
         )
+    if root.skeleton is not None:
+        skeleton.copy(root.skeleton, fd, root.owner)
+    if root.owner is not None and not is_handed_over:
+        _set_owner(what, root.owner, fd)
+        _see_mode(what, root.mode, fd)
 
 
-def _copy_skeleton(skeleton: str, target_fd: int) -> None:
+def _set_mode(what: str, mode: int, before: os.stat_result, fd: int) -> None:
+    if stat.S_IMODE(before.st_mode) == mode:
+        return
     try:
-        source_fd = os.open(skeleton, directories.OPEN_FLAGS)
-    except OSError as error:
-        raise errors.BootsealError(
-            f"skeleton {skeleton}", errors.describe_os_error(error), "correct `from:` or add the directory to the image"
-        ) from error
-    try:
-        _copy_tree(source_fd, target_fd, skeleton)
-    finally:
-        os.close(source_fd)
+        os.fchmod(fd, mode)
+    except PermissionError as error:
+        why = f"its mode cannot be set to {mode:04o}: it belongs to uid {before.st_uid}, and this process lacks CAP_FOWNER"
+        raise errors.UnsafePath(what, why, "add the capability FOWNER, or give the directory that mode") from error
+    _see_mode(what, mode, fd)
 
 
-def _copy_tree(source_fd: int, target_fd: int, where: str) -> None:
-    for name in sorted(os.listdir(source_fd)):
-        status = os.stat(name, dir_fd=source_fd, follow_symlinks=False)
-        if stat.S_ISDIR(status.st_mode):
-            _copy_directory(name, status, source_fd, target_fd, f"{where}/{name}")
-        elif _exists(name, target_fd):
-            continue
-        elif stat.S_ISLNK(status.st_mode):
-            os.symlink(os.readlink(name, dir_fd=source_fd), name, dir_fd=target_fd)
-        elif stat.S_ISREG(status.st_mode):
-            _copy_file(name, status, source_fd, target_fd)
-        else:
-            raise errors.UnsafePath(
-                f"skeleton entry {where}/{name}", "it is neither a directory, a regular file nor a symlink", "remove it"
-            )
-
-
-def _exists(name: str, dir_fd: int) -> bool:
-    try:
-        os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _copy_directory(name: str, status: os.stat_result, source_fd: int, target_fd: int, where: str) -> None:
-    made = not _exists(name, target_fd)
-    if made:
-        os.mkdir(name, 0o700, dir_fd=target_fd)
-    below_source = os.open(name, directories.OPEN_FLAGS, dir_fd=source_fd)
-    try:
-        try:
-            below_target = os.open(name, directories.OPEN_FLAGS, dir_fd=target_fd)
-        except OSError as error:
-            why = f"what stands in its place cannot be entered: {errors.describe_os_error(error)}"
-            raise errors.UnsafePath(f"skeleton directory {where}", why, "remove it from the writable root") from error
-        try:
-            _copy_tree(below_source, below_target, where)
-            if made:
-                os.fchmod(below_target, stat.S_IMODE(status.st_mode) & 0o777)
-        finally:
-            os.close(below_target)
-    finally:
-        os.close(below_source)
-
-
-def _copy_file(name: str, status: os.stat_result, source_fd: int, target_fd: int) -> None:
-    source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source_fd)
-    temporary = f".{name[:80]}.{os.getpid()}.{os.urandom(6).hex()}"
-    try:
-        target = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=target_fd
+def _see_mode(what: str, mode: int, fd: int) -> None:
+    status = os.fstat(fd)
+    found = stat.S_IMODE(status.st_mode)
+    if found != mode:
+        why = f"it has the mode {found:04o} and not {mode:04o}"
+        if mode & ~found == stat.S_ISGID:
+            why = f"setgid cannot be set: it belongs to group {status.st_gid}, which this process is not in"
+        raise errors.UnsafePath(
+            what, why, "add the capability FSETID, or give the directory to a group of this process"
         )
-        try:
-            try:
-                while os.sendfile(target, source, None, _CHUNK):
-                    pass
-                os.fchmod(target, stat.S_IMODE(status.st_mode) & 0o777)
-            finally:
-                os.close(target)
-            os.rename(temporary, name, src_dir_fd=target_fd, dst_dir_fd=target_fd)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):  # a stop came just after the rename
-                os.unlink(temporary, dir_fd=target_fd)
-            raise
-    finally:
-        os.close(source)
+
+
+def _set_owner(what: str, owner: provisions.User, fd: int) -> None:
+    try:
+        os.fchown(fd, owner.uid, owner.gid)
+    except PermissionError as error:
+        raise skeleton.cannot_give_away(what, owner) from error
+
+
+def _may_be_used(fd: int) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        wanted = os.W_OK | os.X_OK
+        return os.access(f"/proc/self/fd/{fd}", wanted, effective_ids=os.access in os.supports_effective_ids)
+    return False

@@ -1,3 +1,4 @@
+import contextlib
 import os
 
 import pytest
@@ -18,12 +19,12 @@ LINES = """\
 
 def test_mounts_are_read_with_their_point_kind_and_right():
     assert mounts.parse(LINES) == (
-        mounts.Mount("/", "ext4", False),
-        mounts.Mount("/proc", "proc", True),
-        mounts.Mount("/with space\\x", "tmpfs", False),
-        mounts.Mount("/sb-ro", "overlay", True),
-        mounts.Mount("/a/b", "tmpfs", True),
-        mounts.Mount("/rom", "ext4", False),
+        mounts.Mount("/", "ext4", False, 22, 1),
+        mounts.Mount("/proc", "proc", True, 23, 22),
+        mounts.Mount("/with space\\x", "tmpfs", False, 24, 22),
+        mounts.Mount("/sb-ro", "overlay", True, 25, 22),
+        mounts.Mount("/a/b", "tmpfs", True, 26, 22),
+        mounts.Mount("/rom", "ext4", False, 27, 22),
     )
 
 
@@ -45,10 +46,75 @@ def test_any_other_text_is_a_value_error_and_nothing_else(text):
         assert "not a mountinfo line" in str(error)
 
 
-@pytest.mark.parametrize("line", ["x", "1 2 3 4 5 - a b c", "1 2 3 4 /x rw a b c", "1 2 3 4 /x rw - tmpfs"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x",
+        "1 2 3 4 5 - a b c",
+        "1 2 3 4 /x rw a b c",
+        "1 2 3 4 /x rw - tmpfs",
+        "a 2 3 4 /x rw - a b c",
+        "1 -2 3 4 /x rw - a b c",
+        "1 2 3 4 x rw - a b c",
+    ],
+)
 def test_a_line_that_is_cut_is_refused(line):
     with pytest.raises(ValueError, match="not a mountinfo line"):
         mounts.parse(f"{LINES}{line}\n")
+
+
+def tree_of(*rows: tuple[int, int, str]) -> tuple[mounts.Mount, ...]:
+    return tuple(mounts.Mount(point, "tmpfs", False, number, parent) for number, parent, point in rows)
+
+
+def points(table: tuple[mounts.Mount, ...]) -> list[int]:
+    return [mount.number for mount in mounts.reachable(table)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "left"),
+    [
+        pytest.param([(1, 0, "/"), (2, 1, "/a"), (3, 2, "/a/b")], [1, 2, 3], id="a chain"),
+        pytest.param([(3, 2, "/a/b"), (2, 1, "/a"), (1, 0, "/")], [3, 2, 1], id="a child older than its parent"),
+        pytest.param([(1, 0, "/"), (2, 1, "/a"), (3, 2, "/a")], [1, 3], id="one on top of another"),
+        pytest.param([(1, 0, "/"), (3, 2, "/a"), (2, 1, "/a")], [1, 3], id="the one on top is older"),
+        pytest.param([(1, 0, "/"), (2, 1, "/a/b"), (3, 1, "/a")], [1, 3], id="covered by one on an ancestor"),
+        pytest.param([(1, 0, "/"), (3, 1, "/a"), (2, 1, "/a/b")], [1, 3], id="the same in another order"),
+        pytest.param(
+            [(1, 0, "/"), (2, 1, "/a/b"), (3, 2, "/a/b/c"), (4, 1, "/a"), (5, 4, "/a/b")],
+            [1, 4, 5],
+            id="its children too",
+        ),
+        pytest.param(
+            [(1, 0, "/"), (4, 3, "/a/b"), (3, 1, "/a"), (2, 1, "/a/b")], [1, 4, 3], id="a lost one comes last"
+        ),
+        pytest.param([(1, 0, "/"), (2, 1, "/"), (3, 1, "/a"), (4, 2, "/a")], [2, 4], id="a root on the root"),
+        pytest.param([(5, 9, "/a"), (6, 9, "/a/b"), (7, 5, "/a/c")], [5, 7], id="a root that is no mount"),
+        pytest.param([(1, 1, "/"), (2, 1, "/a")], [1, 2], id="a root that hangs on itself"),
+        pytest.param([(1, 2, "/a"), (2, 1, "/b")], [1, 2], id="a circle that no kernel makes"),
+    ],
+)
+def test_only_what_a_path_leads_to_is_left(rows, left):
+    assert points(tree_of(*rows)) == left
+
+
+def test_of_equal_points_the_last_counts_where_nothing_says_more():
+    table = (mounts.Mount("/a", "ext4", True), mounts.Mount("/a", "tmpfs", False))
+    assert mounts.reachable(table) == table[1:]
+
+
+def test_the_longest_point_holds_a_path():
+    table = tuple(mounts.Mount(point, "tmpfs", False) for point in ("/a/b", "/", "/a", "/ab"))
+    paths = {"/": "/", "/a": "/a", "/a/b": "/a/b", "/a/b/c": "/a/b", "/a/bc": "/a", "/abc": "/", "/ab/c": "/ab"}
+    assert {path: mounts.holding(table, path).point for path in paths} == paths
+    assert mounts.holding(table[2:], "/x") is None
+
+
+def test_what_is_reachable_here_is_where_the_kernel_arrives():
+    """statvfs(3) of a mount's point tells of the mount on top, and so does the table."""
+    for mount in mounts.read():
+        with contextlib.suppress(OSError):  # a point that this process may not reach
+            assert bool(os.statvfs(mount.point).f_flag & os.ST_RDONLY) is mount.read_only, mount
 
 
 def test_this_process_has_a_root():
