@@ -15,13 +15,14 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from contract import exit_codes
+from contract import dumpable, exit_codes
 
 
 @contextlib.contextmanager
 def acting_as(uid: int, gid: int) -> Iterator[None]:
     """Have the rights of ``uid`` and ``gid``, and of no other group; raises OSError when they cannot be had."""
     with contextlib.ExitStack() as undone:
+        undone.callback(dumpable.forbid)  # a change of ids resets it as fs.suid_dumpable says (proc_sys_fs(5))
         groups = os.getgroups()
         os.setgroups([])
         undone.callback(_again, os.setgroups, groups)

@@ -5,38 +5,43 @@ manifest starts and before the seal. Standard library only.
 
 Rules
 -----
+* It writes nowhere but in the run directory and the writable roots, and is confined to them where the kernel can do that.
+* Where programs have users of their own, what is theirs is tried with their rights: root has none there.
 * Every check is made; every failure is printed as ``what: why (what to do)``; one failure is exit 6.
 * When all pass, the run-time hints file ``env`` is written: addresses and paths as shell assignments, no secret.
 """
 
+import base64
+import contextlib
 import os
 import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 
-from contract import boot_record, errors, exit_codes, files, rundir
+from contract import acting, boot_record, errors, exit_codes, files, identity, rundir
 from entrypoint import handover
-from manifest import plan
+from manifest import plan, provisions
 
-_PEM_BEGIN = b"-----BEGIN PUBLIC KEY-----"
-_SMALL = 4096
 _SUPERVISED = frozenset({"SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME", "BOOTSEAL_RUN_DIR"})
 
 
-def main(arguments: list[str]) -> int:
-    """Run Stage B: ``--run-dir DIR``; returns 0, 6 when a check failed, 2 for wrong arguments."""
+def main(arguments: list[str], *, confined: bool = False) -> int:
+    """Run Stage B: ``--run-dir DIR``; returns 0, 6 when a check failed, 2 for wrong arguments.
+
+    ``confined``: the process is Stage B's alone, and gives up writing outside the plan's list.
+    """
     if len(arguments) != 2 or arguments[0] != "--run-dir":
         print("usage: bootseal stage-b --run-dir DIR", file=sys.stderr)
         return exit_codes.USAGE_ERROR
     run = rundir.RunDirectory(arguments[1])
-    problems = [str(problem) for problem in _check_all(run)]
+    problems = [str(problem) for problem in _check_all(run, confined=confined)]
     for problem in problems:
         print(f"stage-b: {problem}", file=sys.stderr, flush=True)
     return exit_codes.INFRASTRUCTURE_FAILURE if problems else exit_codes.OK
 
 
-def _check_all(run: rundir.RunDirectory) -> Iterator[errors.BootsealError]:
+def _check_all(run: rundir.RunDirectory, *, confined: bool) -> Iterator[errors.BootsealError]:
     try:
         boot = boot_record.read(run)
         the_plan = plan.load_of_boot(boot).plan
@@ -44,6 +49,8 @@ def _check_all(run: rundir.RunDirectory) -> Iterator[errors.BootsealError]:
         yield _as_problem("boot record", error)
         return
     failed = False
+    if confined:
+        _confine(run, the_plan)
     for problem in (
         *check_environment(os.environ, the_plan),
         *check_identity(run, boot),
@@ -59,6 +66,15 @@ def _check_all(run: rundir.RunDirectory) -> Iterator[errors.BootsealError]:
             yield _as_problem(f"hints file {run.hints}", error)
 
 
+def _confine(run: rundir.RunDirectory, the_plan: plan.Plan) -> None:
+    """Give up writing outside the plan's list, where the kernel can do that; Stage A said so where it cannot."""
+    from entrypoint import landlock
+
+    there = [root.path for root in the_plan.boot.writable if os.path.isdir(root.path)]  # one that is not is told below
+    with contextlib.suppress(landlock.Unavailable):
+        landlock.restrict_process([run.path, *there])
+
+
 def check_environment(environment: Mapping[str, str], the_plan: plan.Plan) -> Iterator[errors.BootsealError]:
     """Yield each variable that is not on the allow-list, by name only."""
     stage_b = the_plan.program(plan.STAGE_B)
@@ -72,51 +88,82 @@ def check_environment(environment: Mapping[str, str], the_plan: plan.Plan) -> It
 
 
 def check_identity(run: rundir.RunDirectory, boot: boot_record.BootRecord) -> Iterator[errors.BootsealError]:
-    """Yield what makes the identity directory unusable from here."""
+    """Yield what makes the identity directory unusable from here; what a mounted one may lack is not amiss."""
     remedy = "only Stage A writes it; look for what else did"
     try:
-        container_id = files.read_bounded(f"{run.identity}/id", _SMALL)
-        boot_id = files.read_bounded(f"{run.identity}/boot-id", _SMALL)
-        public_key = files.read_bounded(f"{run.identity}/ed25519.pub", _SMALL)
-    except (OSError, errors.BootsealError) as error:
-        yield _as_problem(f"identity {run.identity}", error)
+        found = identity.read(run)
+    except errors.BootsealError as error:
+        yield error
         return
-    if not container_id or container_id.strip() != container_id:
-        yield errors.BootsealError(f"identity {run.identity}/id", "it is empty or has white space around it", remedy)
-    if boot_id.decode("ascii", "replace") != boot.boot_id:
-        yield errors.BootsealError(f"identity {run.identity}/boot-id", "it is another boot's", remedy)
-    if not public_key.startswith(_PEM_BEGIN):
-        yield errors.BootsealError(f"identity {run.identity}/ed25519.pub", "it is not a PEM public key", remedy)
+    if found.boot_id not in {None, boot.boot_id}:
+        yield errors.BootsealError(f"identity {run.identity}/{identity.BOOT_ID}", "it is another boot's", remedy)
+    if found.ed25519 is not None and base64.b64encode(found.ed25519).decode() != boot.public_key:
+        why = "it is not the key that this boot began with"
+        yield errors.BootsealError(f"identity {run.identity}/{identity.ED25519}", why, remedy)
 
 
 def check_writable_roots(the_plan: plan.Plan) -> Iterator[errors.BootsealError]:
-    """Yield each writable root in which this process cannot make and remove a file."""
+    """Yield each writable root in which its owner, by default this process, cannot make and remove a file."""
     for root in the_plan.boot.writable:
         probe = (
             f"{root.path}/.bootseal-stage-b.{os.urandom(6).hex()}"  # a pid returns, and so would a killed one's file
         )
         try:
-            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-            os.unlink(probe)
+            with _rights(root.owner):
+                os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+                os.unlink(probe)
         except OSError as error:
             yield _as_problem(f"writable root {root.path}", error)
 
 
 def check_executables(the_plan: plan.Plan, path: str) -> Iterator[errors.BootsealError]:
-    """Yield each required artifact that cannot be used, and each required command that cannot be executed."""
+    """Yield each required artifact that cannot be used, and each required command that cannot be executed.
+
+    Where programs have users of their own, a command is judged by its program's rights, and an artifact by those of each
+    program that names it.
+    """
     commands = {program.argv[0] for program in the_plan.required_programs}
     for artifact in the_plan.artifacts:
-        wanted = os.X_OK if artifact.path in commands or os.path.isdir(artifact.path) else os.R_OK
-        if artifact.required and not os.access(artifact.path, wanted):
-            need = "executable" if wanted == os.X_OK else "readable"
-            yield errors.BootsealError(
-                f"artifact {artifact.id}", f"{artifact.path} is not {need} here", "rebuild the image"
-            )
+        if not artifact.required:
+            continue
+        for user in _users_of(artifact, the_plan):
+            with _rights(user):
+                wanted = os.X_OK if artifact.path in commands or os.path.isdir(artifact.path) else os.R_OK
+                is_usable = os.access(artifact.path, wanted, effective_ids=user is not None)
+            if not is_usable:
+                need = "executable" if wanted == os.X_OK else "readable"
+                why = f"{artifact.path} is not {need} here{_as(user)}"
+                yield errors.BootsealError(f"artifact {artifact.id}", why, "rebuild the image")
     for program in the_plan.required_programs:
-        if shutil.which(program.argv[0], path=path) is None:
-            why = f"{program.argv[0]} is not an executable file"
+        with _rights(program.user):
+            is_found = _is_executable(program, path)
+        if not is_found:
+            why = f"{program.argv[0]} is not an executable file{_as(program.user)}"
             where = "" if "/" in program.argv[0] else f" on PATH {path}"
             yield errors.BootsealError(f"program {program.name}", f"{why}{where}", "correct `command:` or the image")
+
+
+def _rights(user: provisions.User | None) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext() if user is None else acting.acting_as(user.uid, user.gid)
+
+
+def _as(user: provisions.User | None) -> str:
+    return "" if user is None else f" for {user.uid}:{user.gid}"
+
+
+def _users_of(artifact: provisions.ArtifactPlan, the_plan: plan.Plan) -> list[provisions.User | None]:
+    """Return the users of the programs that name ``artifact``, each once; None stands for this process."""
+    users = {program.user: None for program in the_plan.programs if artifact.id in program.artifacts}
+    return list(users) or [None]
+
+
+def _is_executable(program: plan.ProgramPlan, path: str) -> bool:
+    if program.user is None:
+        return shutil.which(program.argv[0], path=path) is not None
+    # shutil.which asks access(2), which judges by the real uid.
+    folders = [""] if "/" in program.argv[0] else path.split(":")
+    found = (os.path.join(folder, program.argv[0]) for folder in folders)
+    return any(os.path.isfile(one) and os.access(one, os.X_OK, effective_ids=True) for one in found)
 
 
 def hints(the_plan: plan.Plan, run: rundir.RunDirectory) -> str:

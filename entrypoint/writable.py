@@ -81,10 +81,11 @@ def rights(root: plan.WritableRoot, fd: int) -> contextlib.AbstractContextManage
 
 
 def is_given_away(root: plan.WritableRoot, fd: int) -> bool:
-    """Say whether an earlier boot gave the directory ``fd`` of ``root`` to its owner, and this process may not use it."""
-    if root.owner is None or os.geteuid() != 0 or not _is_handed_over(root.owner, os.fstat(fd)):
+    """Say whether an earlier boot gave the directory ``fd`` of ``root`` to its owner, and only he can set it right."""
+    status = os.fstat(fd)
+    if root.owner is None or os.geteuid() != 0 or not _is_handed_over(root.owner, status):
         return False
-    return not _may_be_used(fd)
+    return stat.S_IMODE(status.st_mode) != root.mode or not _may_be_used(fd)
 
 
 def _is_handed_over(owner: provisions.User, status: os.stat_result) -> bool:

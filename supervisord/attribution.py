@@ -7,8 +7,9 @@ Rules
   It follows that no program can speak for its neighbour, whatever it writes.
 * A parent started no later than its child; a step where it did is a recycled pid, and ends the walk.
 * A zombie still has its pid and its parent, and is believed; who is gone from /proc is not.
+* A program that was begun with a uid is spoken for by senders of that uid alone, and its main process has that uid, too.
 * Not closed: a sender that died and whose pid was given to another within the moment that its datagram waited. Programs
-  of one uid trust each other; a uid given to ``begin`` confines even that to programs of one uid.
+  of one uid trust each other; a uid confines even that to programs of one uid.
 """
 
 import dataclasses
@@ -20,6 +21,8 @@ from contract import process
 _STEPS = 64
 _STAT_BYTES = 1024
 """proc_pid_stat(5): 52 numbers and a name of at most 64 bytes; what is read here stands in the first half."""
+_STATUS_BYTES = 1024
+"""proc_pid_status(5): the line ``Uid:`` is among the first ten; the name in the first is escaped and stays one line."""
 _ENDED = frozenset({"Z", "X"})
 
 
@@ -52,9 +55,14 @@ class _Known:
 class Attribution:
     """The first and main processes of the programs that are running."""
 
-    def __init__(self, read: "Callable[[int], Stat | None] | None" = None) -> None:
-        """``read`` gives what /proc says of a pid, or None when it is gone."""
+    def __init__(
+        self,
+        read: "Callable[[int], Stat | None] | None" = None,
+        uids: "Callable[[int], frozenset[int]] | None" = None,
+    ) -> None:
+        """``read`` gives what /proc says of a pid, or None when it is gone; ``uids`` every uid that it has, perhaps none."""
         self._read = read or read_stat
+        self._uids = uids or read_uids
         self._above_all = frozenset({0, 1, os.getpid()})
         self._programs: dict[str, _Known] = {}
         self._names: dict[tuple[int, int], str] = {}
@@ -87,7 +95,7 @@ class Attribution:
         if known_as.name is None:
             return known_as
         wanted = self._programs[known_as.name].uid
-        if wanted is not None and uid is not None and uid != wanted:
+        if wanted is not None and uid != wanted:
             return Owner(None, f"its sender has uid {uid}, {known_as.name} has {wanted}")
         return known_as
 
@@ -102,6 +110,8 @@ class Attribution:
         if self._walk(pid).name != name:
             return f"MAINPID {pid} is no process of {name}"
         known = self._programs[name]
+        if known.uid is not None and not self._is_of(pid, stat.start, known.uid):
+            return f"MAINPID {pid} is not of uid {known.uid} as {name} is"
         if known.main is not None and known.main != known.first:
             self._names.pop(known.main, None)
         known.main = (pid, stat.start)
@@ -112,6 +122,12 @@ class Attribution:
         """Say whether ``pid`` is the first process of ``name``."""
         known = self._programs.get(name)
         return known is not None and known.first[0] == pid
+
+    def _is_of(self, pid: int, start: int, uid: int) -> bool:
+        """Say whether the process has this uid and no other; it must still be the same one after the look."""
+        uids = self._uids(pid)
+        stat = self._read(pid)
+        return uids == {uid} and stat is not None and stat.start == start
 
     def _walk(self, pid: int) -> Owner:
         child: Stat | None = None
@@ -130,15 +146,28 @@ class Attribution:
         return Owner(None, "its sender belongs to no program that is ready by notify")
 
 
+def read_uids(pid: int) -> frozenset[int]:
+    """Return the uids of ``/proc/PID/status``: real, effective, saved and of file access; none when the process is gone."""
+    try:
+        lines = _read(f"/proc/{pid}/status", _STATUS_BYTES).split("\n")
+        return next(frozenset(map(int, line.split()[1:])) for line in lines if line.startswith("Uid:"))
+    except (OSError, ValueError, StopIteration):
+        return frozenset()
+
+
 def read_stat(pid: int) -> Stat | None:
     """Return what ``/proc/PID/stat`` says, or None when the process is gone or hidden."""
     try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            text = os.read(fd, _STAT_BYTES).decode("utf-8", "replace")
-        finally:
-            os.close(fd)
+        text = _read(f"/proc/{pid}/stat", _STAT_BYTES)
         state, parent = text.rpartition(")")[2].split()[:2]
         return Stat(int(parent), process.parse_start_time(text), state in _ENDED)
     except (OSError, ValueError):
         return None
+
+
+def _read(path: str, limit: int) -> str:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, limit).decode("utf-8", "replace")
+    finally:
+        os.close(fd)

@@ -9,6 +9,8 @@ Rules
 * Only a program that is ready by notify is believed on the notify socket, and only about itself; its pid is the kernel's.
 * A program that is proven otherwise (running, checked from outside, a one-shot) costs nothing here.
 * Nothing here waits and no exception leaves, save from the constructor; what cannot be watched is not proven, with a reason.
+* Where programs have users of their own, the notify socket lets everybody connect, and a program is believed only under its
+  own uid; its file is removed and looked for with its own rights, so that no link of its making leads PID 1 anywhere.
 * The child needs nothing done: all descriptors are closed on exec, and spawn closes the others.
 """
 
@@ -24,6 +26,8 @@ from supervisord import attribution, descriptor, file_watch, log_match, main_pro
 
 _KINDS = frozenset({plan.NOTIFY, plan.DESCRIPTOR, plan.FILE, plan.LOG})
 _MICROSECONDS = 1_000_000
+_FOR_ONE_USER, _FOR_EVERYBODY = 0o700, 0o666
+"""Modes of the notify socket; connecting needs the right to write (unix(7))."""
 
 
 class Sink(Protocol):
@@ -91,7 +95,9 @@ class Evidence:
         self._sink = sink
         self._report = report
         self._socket_path = socket_path
-        self._ready = {program.name: program.ready for program in programs if program.ready.kind in _KINDS}
+        watched = [program for program in programs if program.ready.kind in _KINDS]
+        self._ready = {program.name: program.ready for program in watched}
+        self._users = {program.name: program.user for program in watched if program.user is not None}
         self._patterns = {
             name: _compiled(name, ready.pattern) for name, ready in self._ready.items() if ready.kind == plan.LOG
         }
@@ -102,7 +108,14 @@ class Evidence:
         self._unarmed: dict[str, str] = {}
         kinds = {ready.kind for ready in self._ready.values()}
         self._socket = (
-            notify_socket.NotifySocket(socket_path, socket_map, self._take_datagram, self._refuse, report)
+            notify_socket.NotifySocket(
+                socket_path,
+                socket_map,
+                self._take_datagram,
+                self._refuse,
+                report,
+                mode=_FOR_EVERYBODY if self._users else _FOR_ONE_USER,
+            )
             if plan.NOTIFY in kinds
             else None
         )
@@ -139,7 +152,9 @@ class Evidence:
         try:
             if name in self._pipes:
                 self._pipes[name].close_child_end()
-            if ready.kind == plan.NOTIFY and not self._attribution.begin(name, pid):
+            user = self._users.get(name)
+            uid = None if user is None else user.uid
+            if ready.kind == plan.NOTIFY and not self._attribution.begin(name, pid, uid):
                 self._unarmed[name] = f"cannot be proven ready: /proc does not show its process {pid}"
         except Exception as error:
             self._report(f"evidence of {name}", error)
@@ -208,7 +223,7 @@ class Evidence:
             case plan.DESCRIPTOR if ready.descriptor is not None:
                 return Passing({}, {ready.descriptor: self._new_pipe(name, ready.descriptor)})
             case plan.FILE if ready.path is not None and self._files is not None:
-                self._files.arm(name, ready.path)
+                self._files.arm(name, ready.path, self._users.get(name))
             case plan.LOG:
                 self._matchers[name] = log_match.Matcher(self._patterns[name])
         return Passing({}, {})

@@ -21,10 +21,11 @@ from typing import Any, NoReturn
 from supervisor import events as supervisor_events
 from supervisor import states
 
-from contract import boot_record, clock, errors, events, exit_codes, masking, rundir, termination
+from contract import boot_record, clock, errors, events, exit_codes, rundir, termination
 from manifest import plan
 from supervisord import (
     container_signals,
+    credentials,
     desk,
     entries,
     evidence,
@@ -85,15 +86,12 @@ class Extension:
         self.faults = guard.Faults(self._emitter)
         self._speedups = loop.speedups()
         inherited = dict(os.environ)
-        secrets = {
-            program.name: masking.secrets(spawn.environment(program, inherited)) for program in self._plan.programs
-        }
-        self._forwarder = output.LineForwarder(
-            {"stdout": self._stdout, "stderr": self._stderr},
-            lambda name, text: masking.mask(text, secrets.get(name, ())),
-        )
+        environments = {program.name: spawn.environment(program, inherited) for program in self._plan.programs}
+        given = credentials.Credentials(self._plan.secrets, run)
+        hide = credentials.hiding(given, environments, self.faults.report)
+        self._forwarder = output.LineForwarder({"stdout": self._stdout, "stderr": self._stderr}, hide)
         known = [program for program in self._plan.programs if program.name in supervisor.process_groups]
-        self._book = readiness_book.Book(known, entries.now())
+        self._book = readiness_book.Book(known, entries.now(), unusable=boot.unusable)
         self._book.last_lines = self._forwarder.last_lines
         started = boot.started_monotonic if self._boot.generation == 1 else clock.monotonic()
         self._sealing = sealing.Sealing(run, self._plan, self._boot, started)
@@ -116,6 +114,7 @@ class Extension:
             report_changes=self._telling.report_changes,
         )
         self._programs.proofs.on_longer_stop = self.on_longer_stop
+        self._programs.proofs.hide = hide
         self._programs.on_stop_seen = self._stopping.stop_waiting
         self._signals = container_signals.ContainerSignals(
             self._plan.signals, self._programs.pid_of, self._stopping.note_signal
@@ -248,8 +247,8 @@ class Extension:
         """Kill each process that did not become ready in time, fell silent, or fails its live check and must not."""
         for name, pid, why in self._book.take_overdue(now):
             self._emitter.emit("ProgramKilled", program=name, pid=pid, reason=why)
-            with contextlib.suppress(OSError):  # its group is there since the fork, see supervisord.spawn
-                os.killpg(pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                stopping.kill_group(pid, signal.SIGKILL)
             self._poll.note_change()
 
     def _next_due(self) -> float | None:

@@ -11,6 +11,7 @@ verdict of a check: ``{"verdict": {"program", "pid", "pid_start", "purpose": "re
 Rules
 -----
 * A subscriber that does not read is dropped when its backlog passes ``BACKLOG_LIMIT``; it may come again.
+* Only processes of this uid, and root's, are let in; the socket's mode says the same, from its bind on.
 * A subscriber is known by the kernel's word (SO_PEERCRED), not by its own: name and pid must agree with the ledger.
 * A line from a subscriber has at most ``LINE_LIMIT`` bytes; a longer one, or one that is no JSON object, ends the connection.
 """
@@ -28,6 +29,7 @@ BACKLOG_LIMIT = 4 * 1024 * 1024
 SUBSCRIBER_LIMIT = 8
 LINE_LIMIT = 4096
 _CHUNK = 65536
+_CREDENTIALS = struct.Struct("=iII")
 _DEAF_SECONDS = 1.0
 
 
@@ -40,7 +42,7 @@ class Subscriber:
         self._backlog = bytearray()
         self._partial = b""
         self.is_subscribed = False
-        self.pid = _peer_pid(connection)
+        self.pid, _ = _peer(connection)
 
     @property
     def fd(self) -> int:
@@ -206,7 +208,7 @@ class Feed:
         return False
 
     def handle_read_event(self) -> None:
-        """Accept a connection; one too many is closed at once."""
+        """Accept a connection; one too many, or a stranger's, is closed at once."""
         try:
             connection, _ = self._socket.accept()
         except BlockingIOError:
@@ -215,7 +217,8 @@ class Feed:
             self._deaf_until = time.monotonic() + _DEAF_SECONDS
             return
         connection.setblocking(False)
-        if len(self._subscribers) >= SUBSCRIBER_LIMIT:
+        _, uid = _peer(connection)
+        if len(self._subscribers) >= SUBSCRIBER_LIMIT or uid not in {0, os.geteuid()}:
             connection.close()
             return
         subscriber = Subscriber(connection, self)
@@ -229,8 +232,8 @@ class Feed:
         """Nothing to undo: accepting keeps no state."""
 
 
-def _peer_pid(connection: socket.socket) -> int:
-    """Return the pid of the connecting process by SO_PEERCRED (unix(7): struct ucred)."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, _, _ = struct.unpack("3i", credentials)
-    return int(pid)
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    """Return pid and uid of the connecting process by SO_PEERCRED (unix(7): struct ucred)."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(credentials)
+    return int(pid), int(uid)

@@ -5,6 +5,9 @@ Rules
 * The file is removed before each start; one that cannot be removed proves nothing for that process.
 * inotify(7) only says when to look: what counts is lstat(2), so a lost, merged or false event proves nothing. The
   file is never opened.
+* What is done at the path of a program with a user of its own is done with that user's rights (``contract.acting``): a link
+  of its making leads to nothing that it could not remove or see itself, and root without CAP_DAC_OVERRIDE could not enter
+  its directories.
 * Where nothing can be watched (the directory is not there yet, inotify's limits are reached) it is looked at every
   ``LOOK_SECONDS``. What is watched is looked at too, whenever ``advance`` runs and ``RELOOK_SECONDS`` went by: an ancestor
   of the directory that was renamed sends no event.
@@ -20,7 +23,8 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from contract import clock, errors
+from contract import acting, clock, errors
+from manifest import provisions
 
 LOOK_SECONDS = 0.1
 RELOOK_SECONDS = 1.0
@@ -38,10 +42,12 @@ _NOT_THERE_YET = frozenset({errno.ENOENT, errno.ENOTDIR})
 class _Watched:
     """The file of one running program.
 
-    ``watch`` is inotify's number, None where the file has to be looked at; ``trouble`` the errno that was last reported.
+    ``user`` is whose rights count, None for our own. ``watch`` is inotify's number, None where the file has to be looked at;
+    ``trouble`` the errno that was last reported.
     """
 
     path: str
+    user: provisions.User | None
     exists: bool
     look_at: float
     watch: int | None = None
@@ -69,13 +75,17 @@ class FileWatch:
         except (OSError, AttributeError) as error:  # its limit is reached; a C library without it
             report("inotify", error)
 
-    def arm(self, name: str, path: str) -> None:
-        """Remove ``path`` and look after it from now on; raises BootsealError when it cannot be removed."""
+    def arm(self, name: str, path: str, user: provisions.User | None = None) -> None:
+        """Remove ``path`` and look after it from now on, with the rights of ``user``.
+
+        Raises BootsealError when it cannot be removed, OSError when those rights cannot be had.
+        """
         self.disarm(name)
-        watched = _Watched(path, exists=False, look_at=clock.monotonic() + LOOK_SECONDS)
+        watched = _Watched(path, user, exists=False, look_at=clock.monotonic() + LOOK_SECONDS)
         self._watch(watched)  # before the removal: what is made right after it is an event
         try:
-            _remove(path)
+            with _rights(user):
+                _remove(path)
         except BaseException:
             self._unwatch(watched)
             raise
@@ -151,7 +161,8 @@ class FileWatch:
 
     def _look(self, name: str, watched: _Watched, now: float) -> None:
         watched.look_at = now + (LOOK_SECONDS if watched.watch is None else RELOOK_SECONDS)
-        exists = _exists(watched.path)
+        with _rights(watched.user):
+            exists = _exists(watched.path)
         if exists != watched.exists:
             watched.exists = exists
             self._changed(name, exists)
@@ -161,7 +172,8 @@ class FileWatch:
         if self._inotify is None:
             return
         try:
-            watched.watch = self._inotify.add(os.path.dirname(watched.path))
+            with _rights(watched.user):
+                watched.watch = self._inotify.add(os.path.dirname(watched.path))
         except OSError as error:
             if error.errno not in {*_NOT_THERE_YET, watched.trouble}:
                 watched.trouble = error.errno
@@ -212,6 +224,10 @@ class _Inotify:
             number = self._errno()
             raise OSError(number, os.strerror(number), path)
         return result
+
+
+def _rights(user: provisions.User | None) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext() if user is None else acting.acting_as(user.uid, user.gid)
 
 
 def _exists(path: str) -> bool:

@@ -45,7 +45,7 @@ class NotifySocket:
         """Bind at ``path``, replacing what an earlier generation left, with permission bits ``mode``.
 
         ``deliver(data, pid, uid)`` takes a datagram, ``refuse(reason)`` learns of one that is not taken. Programs of
-        other uids need mode 0o777. Raises OSError when the socket cannot be made.
+        other uids need mode 0o666. Raises OSError when the socket cannot be made.
         """
         self._map = socket_map
         self._deliver = deliver

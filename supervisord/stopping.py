@@ -10,6 +10,7 @@ Rules
 * Our own seal and Stage B, and what is in nobody's rank, stop with the highest rank; the probe server stops last.
 * Programs of equal rank stop together; a lower rank begins when the higher one is down, or could not be killed within a
   second. Without the speed-up ``stop`` the programs of a rank stop one after another.
+* A program that left its process group is signalled all the same.
 * A second stop signal shortens every wait that is left to SIGKILL.
 * When the budget is spent supervisord ends whatever is left: as PID 1 it takes the rest with it.
 """
@@ -52,6 +53,29 @@ def ranks(programs: Iterable[plan.ProgramPlan]) -> list[frozenset[str]]:
     return [frozenset(names) for names in (*ordered, last)]
 
 
+def kill_group(pid: int, number: int, send: Callable[[int, int], None] = os.kill) -> None:
+    """Send ``number`` to the process group of our child ``pid``, and to ``pid`` itself where that has left the group.
+
+    A process may join every group of its session (setpgid(2)), a neighbour's too: a signal to the group alone would never
+    reach it again. Raises OSError when there is nobody.
+    """
+    has_left = _has_left_its_group(pid)
+    try:
+        send(-pid, number)
+    except ProcessLookupError:
+        if not has_left:
+            raise
+    if has_left:
+        send(pid, number)
+
+
+def _has_left_its_group(pid: int) -> bool:
+    try:
+        return os.getpgid(pid) != pid
+    except ProcessLookupError:
+        return False
+
+
 class Stopping:
     """One generation's stop; nothing happens before supervisord's mood says so."""
 
@@ -71,14 +95,20 @@ class Stopping:
         self._is_broken = False
 
     def install(self) -> None:
-        """Take supervisor's two phases over, and see each SIGKILL: supervisor waits another whole timeout after it."""
+        """Take supervisor's two phases over, and its signals to groups.
+
+        Each SIGKILL is seen: supervisor waits another whole timeout after it.
+        """
         options = self._supervisor.options
         original = options.kill
 
         def kill(pid: int, number: int) -> None:
             if number == signal.SIGKILL and self._ends_at is not None:  # those before a stop would only add up
                 self._killed_at.setdefault(abs(pid), clock.monotonic())
-            original(pid, number)
+            if pid < 0:
+                kill_group(-pid, number, original)
+            else:
+                original(pid, number)
 
         options.kill = kill
         for name, ours in (
@@ -171,7 +201,7 @@ class Stopping:
             for member in self._unstopped():
                 if member.pid:
                     with contextlib.suppress(OSError):
-                        os.killpg(member.pid, signal.SIGKILL)
+                        kill_group(member.pid, signal.SIGKILL)
             if self._supervisor.options.mood == states.SupervisorStates.RESTARTING:
                 # A generation beside the rest of the last one would be two of each: the container ends instead.
                 self._supervisor.options.mood = states.SupervisorStates.SHUTDOWN

@@ -24,6 +24,8 @@ def of(entry: entries.Entry, now: float) -> Verdict:
     """Return what ``entry`` means at the monotonic moment ``now``, by supervisor's state."""
     program = entry.program
     is_over = entry.start_at is None  # else somebody asked for its start, and it only waits
+    if entry.withheld:
+        return _failed(f"cannot run: {'; '.join(map(str, entry.withheld))}", final=True)
     match entry.supervisor_state:
         case entries.STARTING | entries.RUNNING:
             return _alive(entry, now)
@@ -145,7 +147,7 @@ def overdue(entry: entries.Entry, now: float) -> str | None:
     if run is None or run.killed_for or entry.supervisor_state not in entries.ALIVE:
         return None
     if not entry.was_ready and run.start_deadline is not None and now >= run.start_deadline:
-        return f"was not ready in time ({_lacks(program.ready, run)})"
+        return f"was not ready in time ({run.doubt or _lacks(program.ready, run)})"
     watchdog_at = (
         None if run.watchdog_seconds is None or run.watchdog_at is None else run.watchdog_at + run.watchdog_seconds
     )

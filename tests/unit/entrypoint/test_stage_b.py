@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from contract import boot_record, errors, files, rundir
+from contract import boot_record, errors, files, identity, rundir
 from entrypoint import stage_b
 from manifest import plan
 from tests.unit import boots
@@ -88,7 +88,7 @@ def test_every_failure_is_printed_and_the_hints_are_not_written(container, capsy
     printed = capsys.readouterr().err
     assert "hunter2" not in printed
     assert [line.split(": ")[1] for line in printed.splitlines()] == [
-        "variable SECRET", f"identity {container.run.identity}", f"writable root {tmp_path}/writable", "program api",
+        "variable SECRET", f"identity {container.run.identity}/id", f"writable root {tmp_path}/writable", "program api",
     ]  # fmt: skip
     assert not os.path.exists(container.run.hints)
 
@@ -125,11 +125,13 @@ def test_the_environment_of_stage_b_in_the_plan_is_allowed():
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("id", b"", "empty or has white space"),
-        ("id", b"box\n", "empty or has white space"),
+        ("id", b"", "not a DNS-1123 label"),
+        ("id", b"box\n", "not a DNS-1123 label"),
         ("boot-id", b"f" * 32, "another boot's"),
-        ("boot-id", b"\xff", "another boot's"),
-        ("ed25519.pub", b"-----BEGIN PRIVATE KEY-----", "not a PEM public key"),
+        ("boot-id", b"\xff", "not ASCII"),
+        ("ed25519.pub", b"-----BEGIN PRIVATE KEY-----", "not a PEM public Ed25519 key"),
+        ("ed25519.pub", identity.encode_ed25519(b"k" * 32), "not the key that this boot began with"),
+        ("npub", b"npub1", "not npub1"),
         ("ed25519.pub", b"x" * 5000, "more than"),
     ],
 )

@@ -202,3 +202,57 @@ def test_real_processes_are_read_with_names_that_try_to_mislead(tmp_path):
     assert child.returncode == -signal.SIGKILL
     assert attribution.read_stat(child.pid) is None
     assert known.owner(child.pid).why_not == "its sender is gone"
+
+
+def test_a_program_with_a_uid_is_not_spoken_for_without_one(processes):
+    made = attribution.Attribution(processes)
+    made.begin("api", 100, uid=1000)
+    assert made.owner(110).why_not == "its sender has uid None, api has 1000"
+
+
+@pytest.mark.parametrize("uids", [{1001}, {0}, {1000, 0}, {1000, 1001}, set()])
+def test_a_main_process_has_the_uid_of_its_program_and_no_other(processes, uids):
+    made = attribution.Attribution(processes, lambda pid: frozenset(uids) if pid == 110 else frozenset({1000}))
+    made.begin("api", 100, uid=1000)
+    assert made.accept_main("api", 110) == "MAINPID 110 is not of uid 1000 as api is"
+    assert made.accept_main("api", 111) == ""
+
+
+def test_a_main_process_of_its_uid_that_is_no_descendant_is_not_accepted(processes):
+    made = attribution.Attribution(processes, lambda _pid: frozenset({1000}))
+    made.begin("api", 100, uid=1000)
+    made.begin("web", 200, uid=1000)
+    assert made.accept_main("api", 210) == "MAINPID 210 is no process of api"
+
+
+def test_a_main_process_that_is_another_one_after_the_look_is_not_accepted(processes):
+    def uids(pid):
+        processes.set(pid, 100, 99)  # it ended, and its pid was given away
+        return frozenset({1000})
+
+    made = attribution.Attribution(processes, uids)
+    made.begin("api", 100, uid=1000)
+    assert made.accept_main("api", 110) == "MAINPID 110 is not of uid 1000 as api is"
+
+
+def test_without_a_uid_nobodys_is_asked_for(processes):
+    made = attribution.Attribution(processes, lambda _pid: pytest.fail("it costs a look at /proc"))
+    made.begin("api", 100)
+    assert made.accept_main("api", 110) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has several uids to give")
+def test_the_uids_of_a_process_are_all_four_whatever_its_name_says(tmp_path):
+    trap = tmp_path / "x\nUid:\t5\t5"
+    os.symlink(sys.executable, trap)
+    tmp_path.chmod(0o755)
+    code = "import os; os.setresuid(2001, 2002, 2003); print(flush=True); input()"
+    child = subprocess.Popen([str(trap), "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert attribution.read_uids(child.pid) == {2001, 2002, 2003}
+    finally:
+        child.kill()
+        child.communicate()
+    assert attribution.read_uids(child.pid) == frozenset()

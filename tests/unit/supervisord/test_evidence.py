@@ -1,7 +1,9 @@
+import dataclasses
 import os
 import select
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import textwrap
@@ -9,9 +11,9 @@ import textwrap
 import pytest
 
 from contract import clock, errors
-from manifest import plan
+from manifest import plan, provisions
 from supervisord import attribution, descriptor, evidence, file_watch
-from tests.unit import boots
+from tests.unit import boots, children
 
 PATIENCE_SECONDS = 30.0
 PRELUDE = """
@@ -597,3 +599,168 @@ def test_no_exception_of_a_part_leaves(tmp_path, part):
     assert world.faults
     setattr(world.evidence, part, kept)
     world.close()
+
+
+# --- programs with users of their own -----------------------------------------------------------------------------
+
+USER, OTHER = provisions.User(2001, 2001), provisions.User(2002, 2002)
+BECOME = "os.setgroups([]); os.setresgid({0}, {0}, {0}); os.setresuid({0}, {0}, {0})\n"
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give programs users of their own")
+
+
+def as_user(user: provisions.User, code: str) -> str:
+    return BECOME.format(user.uid) + textwrap.dedent(code)
+
+
+@pytest.fixture
+def apart(worlds, tmp_path):
+    """Two programs that are ready by notify, each with its own user."""
+    tmp_path.chmod(0o755)
+    return worlds(dataclasses.replace(notify("api"), user=USER), dataclasses.replace(notify("web"), user=OTHER))
+
+
+@only_root
+def test_programs_of_other_users_reach_the_notify_socket_and_are_believed(apart):
+    assert stat.S_IMODE(os.stat(apart.path).st_mode) == 0o666
+    assert apart.run("api", as_user(USER, 'say("READY=1")')) == [("proven", "api", "READY=1")]
+
+
+def test_without_users_the_notify_socket_is_this_users_alone(world):
+    assert stat.S_IMODE(os.stat(world.path).st_mode) == 0o700
+
+
+@only_root
+def test_a_descendant_under_another_uid_does_not_speak_for_its_program(apart):
+    ((what, reason),) = apart.run("api", as_user(OTHER, 'say("READY=1")'))
+    assert what == "refused"
+    assert reason.endswith("its sender has uid 2002, api has 2001")
+
+
+@only_root
+def test_a_main_process_under_another_uid_is_refused(apart):
+    code = """
+        ready, told = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.setresuid(2002, 2002, 2002)
+            os.write(told, b"x")
+            input()
+            os._exit(0)
+        os.read(ready, 1)
+        os.setresuid(2001, 2001, 2001)
+        say(f"MAINPID={pid}")
+        barrier()
+    """
+    made = apart.start("api", textwrap.dedent(code))
+    ((what, reason),) = apart.hear()
+    assert what == "refused"
+    assert "is not of uid 2001 as api is" in reason
+    apart.until_ended(made)  # its child ends with the pipe that it reads
+
+
+@only_root
+def test_nobody_forges_the_pid_or_the_uid_of_a_neighbour(apart):
+    """The kernel refuses it: unix(7), SCM_CREDENTIALS takes CAP_SYS_ADMIN for a foreign pid and CAP_SETUID for a uid."""
+    web = apart.start("web", as_user(OTHER, "input()"))
+    code = """
+        import struct
+        def forge(*credentials):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+                s.connect(os.environ["NOTIFY_SOCKET"])
+                try:
+                    s.sendmsg([b"READY=1"], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, struct.pack("iII", *credentials))])
+                except PermissionError:
+                    return
+            say("STATUS=it could")
+        forge(%d, 2001, 2001)
+        forge(os.getpid(), 2002, 2002)
+        forge(os.getpid(), 0, 0)
+        say("STATUS=it could not")
+    """  # fmt: skip
+    assert apart.run("api", as_user(USER, code % web.pid)) == [("said", "api", "it could not")]
+
+
+@pytest.fixture
+def his(tmp_path):
+    """A directory of a program's user, which root enters only with that user's rights where it has no capability."""
+    tmp_path.chmod(0o755)
+    made = tmp_path / "his"
+    made.mkdir(mode=0o700)
+    os.chown(made, USER.uid, USER.gid)
+    return made
+
+
+def without_capabilities(work) -> int:
+    """Run ``work`` as a root that has CAP_SETUID and CAP_SETGID and nothing else, which is what PID 1 then is."""
+
+    def bounded() -> object:
+        import ctypes
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+        kept = 1 << 6 | 1 << 7
+        assert libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)) == 0
+        return work()
+
+    return children.run(bounded)
+
+
+@only_root
+def test_a_file_in_a_directory_that_only_its_user_may_enter_is_removed_and_seen(worlds, his):
+    path = f"{his}/ready"
+
+    def work() -> bool:
+        world = worlds(dataclasses.replace(by_file("api", path), user=USER))
+        world.evidence.before_spawn("api")
+        is_removed = not children.run(lambda: become(USER) and not os.path.exists(path))
+        children.run(lambda: become(USER) and open(path, "w").close() is None)
+        told = world.hear()
+        return (is_removed, told, world.faults) == (True, [("proven", "api", f"file {path}")], [])
+
+    (his / "ready").touch()
+    os.chown(his / "ready", USER.uid, USER.gid)
+    assert without_capabilities(work) == 0
+
+
+def become(user: provisions.User) -> bool:
+    os.setgroups([])
+    os.setresgid(user.gid, user.gid, user.gid)
+    os.setresuid(user.uid, user.uid, user.uid)
+    return True
+
+
+@only_root
+@pytest.mark.parametrize("planted", ["directory", "file"])
+def test_a_link_that_a_program_plants_leads_to_nothing_that_is_not_its_own(worlds, his, tmp_path, planted):
+    ours = tmp_path / "ours"
+    ours.mkdir(mode=0o755)
+    (ours / "ready").touch()
+    path = f"{his}/here/ready"
+    if planted == "directory":
+        (his / "here").symlink_to(ours)
+    else:
+        (his / "here").mkdir()
+        os.chown(his / "here", USER.uid, USER.gid)
+        (his / "here/ready").symlink_to(ours / "ready")
+
+    world = worlds(dataclasses.replace(by_file("api", path), user=USER))
+    world.evidence.before_spawn("api")
+    assert (ours / "ready").exists()
+    told = world.take()
+    if planted == "directory":
+        assert told == [
+            ("withdrawn", "api", f"cannot be proven ready: {path}: it cannot be removed: Permission denied")
+        ]
+    else:
+        assert told == []
+        assert not os.path.lexists(path)
+
+
+@only_root
+def test_after_all_of_it_pid_1_is_itself(worlds, his):
+    before = os.getresuid(), os.getresgid(), os.getgroups()
+    world = worlds(dataclasses.replace(by_file("api", f"{his}/ready"), user=USER))
+    world.evidence.before_spawn("api")
+    world.evidence.advance(clock.monotonic() + 60)
+    world.evidence.ended("api")
+    assert (os.getresuid(), os.getresgid(), os.getgroups()) == before

@@ -7,6 +7,7 @@ import stat
 import pytest
 
 from supervisord import feed
+from tests.unit import children
 
 PATIENCE_SECONDS = 10.0
 
@@ -280,3 +281,37 @@ def test_who_comes_again_before_the_old_connection_ended_stays_subscribed(tmp_pa
     loop.turn()
     assert [began for _, _, began in loop.heard] == [True, True, False]
     loop.feed.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_process_of_another_uid_is_not_let_in_though_it_can_connect(loop):
+    """The mode says so already; were it ever wrong, the kernel's word about the peer decides."""
+    os.chmod(loop.path, 0o666)
+    os.chmod(os.path.dirname(loop.path), 0o755)
+    read, write = os.pipe()
+
+    def connect() -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(loop.path)
+            client.sendall(b'{"subscribe": "probes"}\n')
+            os.write(write, b"x")
+            try:
+                return client.recv(10) == b""
+            except ConnectionResetError:
+                return True
+
+    child = children.start(lambda: children.run_as_nobody(connect) == 0)
+    os.read(read, 1)
+    loop.turn()
+    assert children.ended(child) == 0
+    assert (loop.heard, len(loop.map)) == ([], 1)
+    os.close(read)
+    os.close(write)
+
+
+def test_who_connects_as_root_is_let_in_whoever_pid_1_is(loop, monkeypatch):
+    real = feed._peer
+    monkeypatch.setattr(feed, "_peer", lambda connection: (real(connection)[0], 0))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    loop.subscribe()
+    assert loop.heard == [("probes", os.getpid(), True)]

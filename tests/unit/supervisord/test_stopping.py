@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import os
+import select
 import signal
 import types
 
@@ -15,11 +17,12 @@ from supervisor.medusa import asyncore_25 as asyncore
 from contract import clock
 from manifest import budget, plan
 from supervisord import steady_clock, stopping
-from tests.unit import boots
+from tests.unit import boots, children
 
 STATES = states.ProcessStates
 NEVER = float("inf")
 START = 1000.0
+PATIENCE_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Stop:
         self.ended: dict[str, float] = {}
         self.behaviours = behaviours
         self._deaths: dict[str, float] = {}
-        self._pids = itertools.count(100)
+        self._pids = itertools.count(5_000_000)  # beyond the kernel's highest, so that nobody has them
         quiet = types.SimpleNamespace(**dict.fromkeys(("info", "warn", "debug", "critical", "blather"), self._say))
         self.said: list[str] = []
         self.options = types.SimpleNamespace(
@@ -324,6 +327,48 @@ def test_an_error_of_the_kill_itself_reaches_supervisor_which_knows_it():
     stop = Stop(plan_of(0), {})
     with pytest.raises(ValueError, match="not enough values"):
         stop.options.kill(99999, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("stays", [False, True], ids=["empty", "not-empty"])
+def test_who_moved_into_a_neighbours_group_is_reached_and_the_neighbour_is_not(stays):
+    """Also where a child of it stayed behind, so that its group is not empty."""
+    ready, told = os.pipe()
+
+    def hide() -> None:
+        os.setpgid(0, 0)
+        if stays and os.fork() == 0:
+            signal.pause()
+        os.setpgid(0, neighbour)
+        os.write(told, b"x")
+        signal.pause()
+
+    neighbour = children.start(signal.pause)
+    os.setpgid(neighbour, neighbour)
+    hider = children.start(hide)
+    try:
+        os.read(ready, 1)
+        stopping.kill_group(hider, signal.SIGKILL)
+        assert has_ended(hider, PATIENCE_SECONDS)
+        assert not has_ended(neighbour, 0)
+        stopping.kill_group(neighbour, signal.SIGKILL)
+        assert has_ended(neighbour, PATIENCE_SECONDS)
+    finally:
+        for pid in (hider, neighbour):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        os.close(ready)
+        os.close(told)
+    with pytest.raises(ProcessLookupError):
+        stopping.kill_group(neighbour, signal.SIGKILL)
+
+
+def has_ended(pid: int, seconds: float) -> bool:
+    """Say whether our child has ended within ``seconds``; it is not reaped."""
+    end = os.pidfd_open(pid)
+    try:
+        return bool(select.select([end], [], [], seconds)[0])
+    finally:
+        os.close(end)
 
 
 def test_before_a_stop_nothing_is_due_and_a_kill_leaves_nothing_behind():
