@@ -183,14 +183,21 @@ def remove_leftovers(run: RunDirectory) -> None:
 
 
 def remove_seal(run: RunDirectory) -> bool:
-    """Remove the seal of an earlier boot or generation; say whether there was one.
+    """Remove the seal of an earlier boot or generation, and then its statement; say whether there was a seal.
 
-    Whatever stands in the seal's place is removed, a directory only when it is empty.
+    Whatever stands in their places is removed, a directory only when it is empty. The seal goes first: nobody finds one
+    without its statement.
     """
+    was_sealed = _remove(run.seal)
+    _remove(run.attestation)
+    return was_sealed
+
+
+def _remove(path: str) -> bool:
     try:
-        os.unlink(run.seal)
+        os.unlink(path)
     except FileNotFoundError:
         return False
     except IsADirectoryError:
-        os.rmdir(run.seal)
+        os.rmdir(path)
     return True

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from contract import clock, snapshot
-from probes import observed, readiness
+from probes import closures, observed, readiness
 
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
 
@@ -102,6 +102,7 @@ def _boot(known: observed.Observed, ledger: snapshot.Snapshot | None) -> dict[st
         "failure": ledger.failure if ledger else None,
         "phases": [dataclasses.asdict(phase) for phase in record.phases],
         "warnings": list(record.warnings),
+        "artifacts": closures.describe(record),
     }
 
 

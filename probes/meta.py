@@ -1,14 +1,16 @@
-"""/v1/meta: versions, digests, identity, endpoints, and the security profile that is in force, not the one wished for."""
+"""/v1/meta: versions, digests, identity, artifacts, runtimes, endpoints, and the security profile that is in force."""
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
 from typing import Any
 
-from contract import errors, rundir, version
-from probes import identity, observed
+from contract import errors, files, rundir, version
+from probes import closures, identity, observed
 
 _STATUS_LIMIT = 65536
+_RUNTIMES_LIMIT = 1024 * 1024
 _SECCOMP_MODES = {"0": "disabled", "1": "strict", "2": "filter"}
 
 
@@ -24,11 +26,13 @@ def describe(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict
         "plan_sha256": known.loaded.sha256,
         "manifest_sha256": plan.manifest_sha256,
         "config_sha256": plan.config_sha256,
+        "lock_sha256": plan.lock.sha256 if plan.lock else None,
         "proven_with": plan.proven_with,
         "boot_id": known.boot.boot_id,
         "generation": ledger.generation if ledger else known.boot.generation,
         "identity": _identity(run),
-        "runtimes": {"python": platform.python_version()},
+        "artifacts": closures.describe(known.boot),
+        "runtimes": _runtimes(run) if plan.runtimes else [],
         "endpoints": endpoints,
         "security": security(),
         "process": _process(),
@@ -68,6 +72,20 @@ def _process() -> dict[str, Any]:
 def _identity(run: rundir.RunDirectory) -> dict[str, Any]:
     try:
         return identity.whoami(run)
+    except errors.BootsealError as error:
+        return {"error": str(error)}
+
+
+def _runtimes(run: rundir.RunDirectory) -> list[dict[str, Any]] | dict[str, str]:
+    """Return the language runtimes that Stage A found, or what stands against reading them."""
+    from artifacts import runtimes  # only where the plan names some
+
+    where = f"runtimes {run.runtimes}"
+    try:
+        data = files.read_bounded(run.runtimes, _RUNTIMES_LIMIT)
+        return [dataclasses.asdict(runtime) for runtime in runtimes.parse(data, where)]
+    except OSError as error:
+        return {"error": f"{where}: {errors.describe_os_error(error)}"}
     except errors.BootsealError as error:
         return {"error": str(error)}
 

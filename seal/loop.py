@@ -8,15 +8,15 @@ Rules
   program then exits 6; under ``hold`` it polls on, and a later readiness still seals, marked late.
 * The record is written by the one atomic routine, mode 0444, and read back strictly; a record that would not be
   accepted is removed.
+* The in-toto statement is written first: who sees the record finds it too. Without it there is no seal.
 """
 
 import dataclasses
-import os
 import sys
 
 from contract import boot_record, clock, errors, events, exit_codes, files, process, rundir, snapshot
 from manifest import plan
-from seal import decision, doorbell, record, signing_key
+from seal import attestation, decision, doorbell, record, signing_key
 from supervisord import client
 
 _CALL_SECONDS = 2.0
@@ -104,15 +104,17 @@ def _seal(work: Work, ledger: snapshot.Snapshot, verdict: decision.Complete, sta
     unsigned = compose(work, verdict, late=late, elapsed_seconds=_elapsed(work, started))
     key = signing_key.load(signing_key.directory(work.loaded.plan.identity, work.run))
     data = record.sign(unsigned, key)
+    files.write_atomically(work.run.attestation, attestation.envelope(unsigned, key), 0o444)
     files.write_atomically(work.run.seal, data, 0o444)
     try:
         record.accept(files.read_bounded(work.run.seal, record.LIMIT), record.expected(work.run))
     except (OSError, errors.BootsealError):
-        os.unlink(work.run.seal)
+        rundir.remove_seal(work.run)
         raise
     work.emitter.emit(
         "BootstrapCompleted",
         seal=work.run.seal,
+        statement=work.run.attestation,
         generation=work.boot.generation,
         elapsed_seconds=unsigned["elapsed_seconds"],
         late=late,
@@ -127,7 +129,10 @@ def _elapsed(work: Work, started: float) -> float:
 
 
 def compose(work: Work, verdict: decision.Complete, *, late: bool, elapsed_seconds: float) -> dict[str, object]:
-    """Return the record without its signature, as plain JSON values."""
+    """Return the record without its signature, as plain JSON values.
+
+    Raises OSError or UnsafePath, and InvalidRecord when boot.json does not speak of an artifact of the plan.
+    """
     public = record.public_identity(work.run, work.boot)
     the_plan = work.loaded.plan
     return {
@@ -139,8 +144,9 @@ def compose(work: Work, verdict: decision.Complete, *, late: bool, elapsed_secon
         "elapsed_seconds": elapsed_seconds,
         "manifest_sha256": the_plan.manifest_sha256,
         "plan_sha256": work.loaded.sha256,
+        "lock_sha256": the_plan.lock.sha256 if the_plan.lock else None,
         "identity": dataclasses.asdict(public),
-        "artifacts": [{"id": item.id, "sha256": None, "required": item.required} for item in the_plan.artifacts],
+        "artifacts": [dataclasses.asdict(_as_found(artifact, work.boot)) for artifact in the_plan.artifacts],
         "programs": [
             {
                 "name": view.name,
@@ -154,3 +160,11 @@ def compose(work: Work, verdict: decision.Complete, *, late: bool, elapsed_secon
         ],
         "late": late,
     }
+
+
+def _as_found(artifact: plan.ArtifactPlan, boot: boot_record.BootRecord) -> record.Artifact:
+    """Return what the record says of ``artifact``: what Stage A found, and nothing that it did not look at."""
+    found = next((closure for closure in boot.closures if closure.artifact == artifact.id), None)
+    if found is None:
+        raise errors.InvalidRecord("boot.json", f"it does not say how the artifact {artifact.id} was found")
+    return record.Artifact(artifact.id, found.sha256, found.verified, not found.reason, artifact.required)

@@ -6,8 +6,9 @@ Rules
   that it cannot be replayed as a signature of anything else.
 * A reader accepts a record only if, in this order: it decodes strictly; its schema is known; its bytes are the ones
   that ``sign`` writes for its content, so that no second text passes for the same record; the signature is by this
-  container's identity key; boot_id, generation and PID 1's start time are this container's; and the plan is this
-  plan. Each refusal has its own type or reason.
+  container's identity key, and the identity in it is that key; boot_id, generation and PID 1's start time are this
+  container's; and the plan is this plan. Each refusal has its own type or reason.
+* Who judges from outside, with the public key and the plan alone, begins with the same ``read_signed``: see ``seal.outside``.
 * This module decides trust and does no I/O, but for ``expected``, which collects what this boot expects.
 """
 
@@ -21,17 +22,17 @@ import rfc8785
 from cryptography import exceptions
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from contract import boot_record, decode, errors, files, rundir
+from contract import boot_record, decode, errors, identity, rundir
 
-SCHEMA = "bootseal.seal/1"
+SCHEMA = "bootseal.seal/2"
 DOMAIN = b"bootseal seal v1\n"
 LIMIT = 4 * 1024 * 1024
-_KEY_LIMIT = 4096
+_SHOWN_KEY = 64
 _KEY_BYTES = 32
 
 
 class BadSignature(errors.BootsealError):
-    """The record was not signed by this container's identity key, or changed after it was."""
+    """The record was not signed by the key that it is judged by, or changed after it was."""
 
 
 class NotThisBoot(errors.BootsealError):
@@ -48,10 +49,16 @@ class Identity:
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
-    """A declared artifact; ``sha256`` is null where no closure was locked for it."""
+    """A declared artifact as Stage A found it.
+
+    ``sha256`` is the root digest of its locked closure, null where none is locked; ``verified`` says how much of it was
+    verified at boot (digest, metadata, presence); one that is not ``usable`` is optional, and no program that needs it runs.
+    """
 
     id: str
     sha256: str | None
+    verified: str
+    usable: bool
     required: bool
 
 
@@ -77,7 +84,11 @@ class Signature:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """The whole seal. ``sealed_at`` is RFC 3339; ``elapsed_seconds`` counts from the generation's start."""
+    """The whole seal.
+
+    ``sealed_at`` is RFC 3339; ``elapsed_seconds`` counts from the generation's start; ``lock_sha256`` is the digest of
+    ``closures.lock``, null where the plan has none.
+    """
 
     schema: str
     boot_id: str
@@ -87,6 +98,7 @@ class Record:
     elapsed_seconds: float
     manifest_sha256: str
     plan_sha256: str
+    lock_sha256: str | None
     identity: Identity
     artifacts: tuple[Artifact, ...]
     programs: tuple[Program, ...]
@@ -123,8 +135,7 @@ def accept(data: bytes, expected: Expected) -> Record:
 
     Raises InvalidRecord, BadSignature or NotThisBoot; nothing of a refused record is returned.
     """
-    record, unsigned = _decode(data)
-    _verify_signature(record, unsigned, expected.public_key)
+    record = read_signed(data, expected.public_key, "this container's identity key")
     for name, found, wanted in (
         ("boot_id", record.boot_id, expected.boot_id),
         ("generation", record.generation, expected.generation),
@@ -136,23 +147,50 @@ def accept(data: bytes, expected: Expected) -> Record:
     return record
 
 
+def read_signed(data: bytes, public_key: bytes, whose: str) -> Record:
+    """Return the record in ``data`` if ``public_key``, 32 bytes, signed these bytes and the identity in it is that key.
+
+    ``whose`` names the key in a refusal. Raises InvalidRecord or BadSignature; whose boot it is stays to be judged.
+    """
+    record, unsigned = _decode(data)
+    if record.identity.ed25519 != base64.b64encode(public_key).decode():
+        raise BadSignature(
+            "seal", f"it names {_named_key(record)}, and that is not {whose}", "it is another container's"
+        )
+    _verify_signature(record, unsigned, public_key, whose)
+    return record
+
+
+def _named_key(record: Record) -> str:
+    """Return the key that ``record`` names, which nobody has proven yet, as it may be printed."""
+    named = record.identity.ed25519
+    is_plain = named.isascii() and named.isprintable() and len(named) <= _SHOWN_KEY
+    return f"the key {named}" if named and is_plain else "no Ed25519 key"
+
+
 def _decode(data: bytes) -> tuple[Record, dict[str, Any]]:
     if len(data) > LIMIT:
-        raise errors.InvalidRecord("seal", f"it has more than {LIMIT} bytes")
+        raise errors.InvalidRecord("seal", f"it has more than {LIMIT} bytes", "look for what wrote it")
     try:
         value = decode.json_object(data, "seal")
-        decode.expect_schema(value, SCHEMA, "seal")
-        record = decode.build(Record, value, "seal")
     except errors.InvalidRecord as error:  # its remedy is a plan's; nobody builds a seal
+        raise errors.InvalidRecord("seal", error.why, "look for what edited it") from error
+    try:
+        decode.expect_schema(value, SCHEMA, "seal")
+    except errors.InvalidRecord as error:
+        raise errors.InvalidRecord("seal", error.why, "judge it with the version of bootseal that wrote it") from error
+    try:
+        record = decode.build(Record, value, "seal")
+    except errors.InvalidRecord as error:
         raise errors.InvalidRecord("seal", error.why, "look for what edited it") from error
     if data != _encode(value):
         raise errors.InvalidRecord("seal", "its bytes are not as bootseal writes them", "look for what edited it")
     return record, {name: item for name, item in value.items() if name != "signature"}
 
 
-def _verify_signature(record: Record, unsigned: dict[str, Any], public_key: bytes) -> None:
+def _verify_signature(record: Record, unsigned: dict[str, Any], public_key: bytes, whose: str) -> None:
     if record.signature.alg != "ed25519":
-        raise BadSignature("seal", "its signature algorithm is not ed25519")
+        raise BadSignature("seal", "its signature algorithm is not ed25519", "bootseal signs with no other")
     try:
         signature = base64.b64decode(record.signature.value, validate=True)
         if base64.b64encode(signature).decode() != record.signature.value:
@@ -160,7 +198,7 @@ def _verify_signature(record: Record, unsigned: dict[str, Any], public_key: byte
         canonical = rfc8785.dumps(unsigned)
         ed25519.Ed25519PublicKey.from_public_bytes(public_key).verify(signature, DOMAIN + canonical)
     except (exceptions.InvalidSignature, binascii.Error, ValueError) as error:
-        why = "its signature is not by this container's identity key, or it was edited"
+        why = f"its signature is not by {whose}, or it was edited"
         raise BadSignature("seal", why, "it is refused; look for what wrote it") from error
 
 
@@ -177,7 +215,7 @@ def raw_public_key(boot: boot_record.BootRecord) -> bytes:
     """Return the raw public key that signs this boot's seal (32 bytes); raises InvalidRecord."""
     try:
         key = base64.b64decode(boot.public_key, validate=True)
-    except binascii.Error:
+    except ValueError:  # not ASCII, or not base64
         key = b""
     if len(key) != _KEY_BYTES:
         raise errors.InvalidRecord("boot.json", "its public_key is not an Ed25519 key of 32 bytes in base64")
@@ -187,7 +225,6 @@ def raw_public_key(boot: boot_record.BootRecord) -> bytes:
 def public_identity(run: rundir.RunDirectory, boot: boot_record.BootRecord) -> Identity:
     """Return the container's id, from its identity directory, and its public key.
 
-    Raises OSError or UnsafePath.
+    Raises BootsealError when there is no valid one.
     """
-    container_id = files.read_bounded(f"{run.identity}/id", _KEY_LIMIT).decode("ascii", "replace")
-    return Identity(container_id, boot.public_key)
+    return Identity(identity.read_id(run), boot.public_key)

@@ -53,11 +53,23 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
+class Lack:
+    """An artifact that a program needs and that cannot be used in this boot, and why."""
+
+    artifact: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"artifact {self.artifact} cannot be used: {self.why}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Entry:
     """One program: its plan, what supervisor says of it, and what follows.
 
     ``start_at`` is the monotonic moment from which PID 1 starts it as soon as what it needs is there, None: not by itself.
     ``comes_back``: it is being stopped only because what it is bound to is. ``given_up`` says why it is not started again.
+    ``withheld`` are the artifacts that it lacks: with any of them it is never started, whoever asks.
     """
 
     program: plan.ProgramPlan
@@ -81,6 +93,7 @@ class Entry:
     start_at: float | None = 0.0
     comes_back: bool = False
     given_up: str | None = None
+    withheld: tuple[Lack, ...] = ()
     history: restarts.History = dataclasses.field(default_factory=restarts.History)
 
     @property

@@ -7,7 +7,7 @@ so its configuration stays as it was and ``supervisorctl update`` sees no differ
 Rules
 -----
 * Every start, the first, a further one or an operator's, waits until what the program needs is there.
-* No program is started while supervisord stops or reloads.
+* No program is started that lacks an artifact, nor any while supervisord stops or reloads.
 * A crashed seal program waits for its own pause, and supervisor starts it again.
 * A FATAL probe server is tried again once the generation is sealed or held: a container without probes is blind. Before the
   seal FATAL ends the boot.

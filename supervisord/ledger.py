@@ -10,6 +10,7 @@ Rules
   nobody asked for, so that a reader that polls misses none.
 * Failed for good (``final``) is what waiting does not mend. Who needs such a program fails with it, at once and by name; who
   needs one that is only not ready yet is pending and says what it waits for.
+* A program that lacks an artifact failed for good before it began: nobody's wish starts it, and nothing else is told of it.
 * Time is given by the caller: ``monotonic`` for decisions, ``wall`` (RFC 3339) for people.
 """
 
@@ -25,9 +26,14 @@ _SCARCE = ("too many open files", "Too many processes")
 _SCARCE_SECONDS = 0.5
 
 
-def first_entry(program: plan.ProgramPlan, now: entries.Moment) -> entries.Entry:
-    """Return the entry of a program that was never started."""
-    return entries.Entry(program, snapshot.PENDING, "not started yet", now.wall)
+def first_entry(
+    program: plan.ProgramPlan, now: entries.Moment, unusable: Mapping[str, str] | None = None
+) -> entries.Entry:
+    """Return the entry of a program that was never started; ``unusable`` maps artifacts to why they cannot be used."""
+    why = unusable or {}
+    withheld = tuple(entries.Lack(name, _one_line(why[name])) for name in program.artifacts if name in why)
+    entry = entries.Entry(program, snapshot.PENDING, "not started yet", now.wall, withheld=withheld)
+    return judge(dataclasses.replace(entry, start_at=None), now) if withheld else entry
 
 
 def on_supervisor_state(
@@ -110,6 +116,8 @@ def on_spawn(entry: entries.Entry, pid: int, pid_start: int | None, now: entries
 
 def wanted(entry: entries.Entry, now: entries.Moment) -> entries.Entry:
     """Return ``entry`` after somebody asked for its start: it begins anew, and starts when what it needs is there."""
+    if entry.withheld:
+        return entry
     entry = dataclasses.replace(
         entry, start_at=0.0, given_up=None, failed_starts=0, history=restarts.History(), comes_back=False
     )
@@ -187,6 +195,11 @@ def held(entry: entries.Entry, state: str, reason: str, now: entries.Moment, *, 
         return entry
     since = entry.since if entry.state == state else now.wall
     return dataclasses.replace(entry, state=state, reason=reason, since=since, final=final)
+
+
+def _one_line(text: str) -> str:
+    """Return what a check printed, or a file is called, as it may stand within a reason."""
+    return first_cause("".join(one if one.isprintable() else "?" for one in " ".join(text.split())))
 
 
 def first_cause(reason: str) -> str:

@@ -1,7 +1,7 @@
 """The ledger's book: every program's entry, who is held back, and what changed since somebody looked."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from contract import snapshot
 from manifest import plan
@@ -24,12 +24,18 @@ class Book:
         programs: Iterable[plan.ProgramPlan],
         now: entries.Moment,
         draw: Callable[[], float] = random.random,
+        *,
+        unusable: Mapping[str, str] | None = None,
     ) -> None:
-        """Begin with ``programs``, none of them started; ``draw`` is chance, 0 to 1."""
+        """Begin with ``programs``, none of them started; ``draw`` is chance, 0 to 1.
+
+        ``unusable`` maps the artifacts that cannot be used in this boot to the reason: a program that needs one is withheld.
+        """
         self.entries: dict[str, entries.Entry] = {}
         self.revision = 0
         self.last_lines: Callable[[str], tuple[str, ...]] = lambda _name: _NO_LINES
         self._draw = draw
+        self._unusable = unusable or {}
         self._due: dict[str, float] = {}
         self._starts: dict[str, float] = {}
         self._held: set[str] = set()
@@ -43,8 +49,8 @@ class Book:
         self._text = ""
         self._text_revision = -1
         for program in programs:
-            self._put(ledger.first_entry(program, now))
-        self._changes.clear()
+            self._put(ledger.first_entry(program, now, self._unusable))
+        self._changes = [entry for entry in self._changes if entry.withheld]
 
     # --- what happened ----------------------------------------------------------------------------------------
 
@@ -75,7 +81,7 @@ class Book:
 
     def add(self, program: plan.ProgramPlan, now: entries.Moment) -> None:
         """A group came: its program is known from now on."""
-        self._put(ledger.first_entry(program, now))
+        self._put(ledger.first_entry(program, now, self._unusable))
         self.advance(now)
 
     def remove(self, name: str, now: entries.Moment) -> None:
@@ -135,7 +141,10 @@ class Book:
 
     def obstacle(self, name: str) -> tuple[str, str, bool] | None:
         """Return ``(state, reason, final)`` of what stands against starting ``name`` now, or None."""
-        return ledger.obstacle(self._needs(self.entries[name].program), self.entries)
+        entry = self.entries[name]
+        if entry.withheld:
+            return entry.state, entry.reason, entry.final
+        return ledger.obstacle(self._needs(entry.program), self.entries)
 
     def take_unbound(self, name: str) -> bool:
         """Say, once, whether ``name`` must stop because what it is bound to is gone."""

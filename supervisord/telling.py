@@ -4,7 +4,7 @@ import json
 
 from contract import clock, events, snapshot
 from manifest import plan
-from supervisord import feed, output, readiness_book, sealing
+from supervisord import entries, feed, output, readiness_book, sealing
 
 _BEAT_SECONDS = 0.9
 _TOLD_LIMIT, _TOLD_WITHIN_SECONDS = 20, 60.0
@@ -32,6 +32,7 @@ class Telling:
         self._channels = channels
         self._told_dropped = tuple(channel.dropped for channel in channels)
         self._told: dict[str, list[float]] = {}
+        self._told_withheld: set[str] = set()
         self._sent_revision = -1
         self._last_beat = 0.0
         self._last_change = 0.0
@@ -86,6 +87,9 @@ class Telling:
         changes = self._book.take_changes()
         for entry in changes:
             name = entry.program.name
+            if entry.withheld:
+                self._tell_withheld(entry)
+                continue
             if not self._may_tell(name):
                 continue
             if entry.state == snapshot.READY:
@@ -94,6 +98,14 @@ class Telling:
                 last = self._book.last_lines(name)
                 self._emitter.emit("ProgramFailed", program=name, reason=entry.reason, last_output=last)
         return bool(changes)
+
+    def _tell_withheld(self, entry: entries.Entry) -> None:
+        """Say, once a generation, which artifacts a program lacks: it may be removed and come again."""
+        name = entry.program.name
+        if name not in self._told_withheld:
+            self._told_withheld.add(name)
+            for lack in entry.withheld:
+                self._emitter.emit("ProgramWithheld", program=name, artifact=lack.artifact, reason=lack.why)
 
     def _may_tell(self, name: str) -> bool:
         """Say whether another change of ``name`` is told: one that changes all the time would push the boot out of the log."""

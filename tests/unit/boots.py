@@ -140,9 +140,9 @@ class Container:
         return {
             "schema": record.SCHEMA, "boot_id": self.record.boot_id, "generation": self.record.generation,
             "pid1_start": self.record.pid1_start, "sealed_at": WALL, "elapsed_seconds": 1.5, "manifest_sha256": SHA256,
-            "plan_sha256": self.record.plan_sha256,
+            "plan_sha256": self.record.plan_sha256, "lock_sha256": None,
             "identity": dataclasses.asdict(record.public_identity(self.run, self.record)),
-            "artifacts": [{"id": "api", "sha256": None, "required": True}],
+            "artifacts": [{"id": "api", "sha256": None, "verified": "presence", "usable": True, "required": True}],
             "programs": [
                 {"name": "api", "state": "RUNNING", "pid": 100, "pid_start": 1000, "ready_by": "running for 1s",
                  "ready_at": WALL},

@@ -152,7 +152,7 @@ class Boot:
         unsigned = {
             "schema": record.SCHEMA, "boot_id": BOOT_ID, "generation": 1, "pid1_start": PID1_START,
             "sealed_at": "2026-01-01T00:00:05.000Z", "elapsed_seconds": 1.5, "manifest_sha256": "1" * 64,
-            "plan_sha256": self.plan_sha256, "identity": dataclasses.asdict(record.public_identity(self.run, self.record)),
+            "plan_sha256": self.plan_sha256, "lock_sha256": None, "identity": dataclasses.asdict(record.public_identity(self.run, self.record)),
             "artifacts": [], "programs": [], "late": False,
         }  # fmt: skip
         return record.sign(unsigned | changes, self.key)

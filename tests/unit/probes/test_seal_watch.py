@@ -1,5 +1,6 @@
 """The seal counts only when the ledger, the digest and the signature say so."""
 
+import dataclasses
 import os
 
 import pytest
@@ -159,11 +160,12 @@ def test_whatever_goes_wrong_is_a_refusal_that_names_the_file(boot, error):
     assert boot.run.seal in told[-1].reason
 
 
-def test_a_missing_public_key_is_a_refusal(boot):
+@pytest.mark.parametrize("key", ["", "garbage", "AAAA"])
+def test_a_public_key_that_is_none_is_a_refusal(boot, key):
     ledger = boot.sealed_ledger()
-    os.unlink(f"{boot.run.identity}/ed25519.pub")
+    boot.record = dataclasses.replace(boot.record, public_key=key)
 
     refused = Watched(boot, ledger).check()
 
     assert not refused.is_accepted
-    assert "ed25519.pub" in refused.reason
+    assert "public_key" in refused.reason
