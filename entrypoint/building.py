@@ -1,8 +1,10 @@
-"""The work of ``bootseal build``: a plan becomes the two files that boot reads, or is compared with them.
+"""The work of ``bootseal build``: a manifest becomes the files that boot reads, or is compared with them.
 
 Rules
 -----
-* The same plan gives the same bytes; both files are replaced whole, the plan last, because it names the other's digest.
+* The same manifest and lock give the same bytes; each file is replaced whole, the plan last, because it names the others'
+  digests.
+* ``closures.lock`` goes into the plan's directory byte for byte.
 * A configuration is proven before it is written: supervisor's own parser has accepted exactly these bytes.
 """
 
@@ -18,7 +20,7 @@ from manifest import diagnostics, plan
 from supervisord import preflight, render
 
 _MODE = 0o644
-_LIMIT = 16 * 1024 * 1024
+_LIMIT = 64 * 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +30,13 @@ class Built:
     plan: plan.Plan
     plan_file: bytes
     config_file: bytes
+    lock_file: bytes | None
 
     @property
     def files(self) -> tuple[tuple[str, bytes], ...]:
         """The files' names and bytes, in the order in which they are written."""
-        return (plan.CONFIG_FILE, self.config_file), (plan.PLAN_FILE, self.plan_file)
+        lock = () if self.lock_file is None else ((plan.LOCK_FILE, self.lock_file),)
+        return (*lock, (plan.CONFIG_FILE, self.config_file), (plan.PLAN_FILE, self.plan_file))
 
 
 def report(result: compiling.Result, stream: TextIO) -> None:
@@ -43,15 +47,17 @@ def report(result: compiling.Result, stream: TextIO) -> None:
     stream.flush()
 
 
-def finish(compiled: plan.Plan, *, prove: bool = True) -> Built:
+def finish(compiled: plan.Plan, lock_file: bytes | None = None, *, prove: bool = True) -> Built:
     """Return the files of the plan ``compiled``, its configuration proven where ``prove`` says so.
+
+    ``lock_file`` are the bytes that its lock was read from.
 
     Raises BootsealError when the configuration cannot be rendered or supervisor refuses it.
     """
     config = render.render(compiled).encode("ascii")
     version = preflight.prove(config) if prove else None
     finished = dataclasses.replace(compiled, config_sha256=hashlib.sha256(config).hexdigest(), proven_with=version)
-    return Built(finished, plan.dump(finished), config)
+    return Built(finished, plan.dump(finished), config, lock_file)
 
 
 def write(built: Built, directory: str) -> None:

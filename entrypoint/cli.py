@@ -21,11 +21,13 @@ from contract import errors, exit_codes, version
 
 COMMANDS = {
     "check": "Judge a manifest.",
+    "lock": "Write down what a manifest's artifacts are.",
     "build": "Compile a manifest to the files that boot reads.",
     "graph": "Draw the order in which programs start.",
     "schema": "Print the JSON Schema of the manifest, for editors.",
     "up": "Boot a manifest here, without a container.",
-    "verify": "Judge this container's seal.",
+    "verify": "Judge a container's seal, in it or from outside.",
+    "runtimes": "Find the language runtimes that are here.",
     "boot": "Boot as PID 1 (what an image's ENTRYPOINT runs).",
 }
 """Every command with its one line of help; the module of one is ``entrypoint.commands.NAME``."""

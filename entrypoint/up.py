@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from contract import clock, errors, exit_codes, rundir
-from entrypoint import building, display, foreground, progress
+from entrypoint import building, display, foreground, loading, progress
 from manifest import compile as compiling
 from manifest import fields, plan
 
@@ -93,13 +93,13 @@ def _compile(wishes: Wishes, state: str) -> plan.LoadedPlan | None:
     """Return the compiled plan in ``state``, or None after printing what is wrong with the manifest."""
     relocation = compiling.Relocation(f"{state}/root", True, wishes.strict, wishes.listen)
     options = compiling.BuildOptions(sys.prefix, f"{state}/run", relocation)
-    result = compiling.load(wishes.file, options)
+    result, lock = loading.load(wishes.file, options)
     building.report(result, sys.stderr)
     if result.plan is None:
         return None
     directory = f"{state}/plan"
     os.makedirs(directory, exist_ok=True)
-    building.write(building.finish(result.plan, prove=False), directory)
+    building.write(building.finish(result.plan, lock, prove=False), directory)
     return plan.load(directory)
 
 

@@ -26,7 +26,7 @@ import yaml
 
 from contract import rundir
 from contract import snapshot as snapshots
-from entrypoint import building
+from entrypoint import building, loading
 from manifest import compile as compiling
 from supervisord import client
 
@@ -108,6 +108,16 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def processes_of(argument: str) -> list[int]:
+    """Return the processes that have ``argument`` on their command line."""
+    found = []
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        with contextlib.suppress(OSError):
+            if argument.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") and is_running(pid):
+                found.append(pid)
+    return found
+
+
 def cmdline(pid: int) -> str:
     """Return the command line of ``pid``."""
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
@@ -131,15 +141,17 @@ class Tree:
     def plan_directory(self) -> Path:
         return self.root / "plan"
 
-    def build(self, manifest: dict[str, Any], *, prove: bool = False) -> None:
-        """Compile ``manifest`` (name, version and probes are added) into the plan directory."""
+    def build(self, manifest: dict[str, Any], *, prove: bool = False, lock: bool = False) -> None:
+        """Compile ``manifest`` (name, version and probes are added) into the plan directory, its artifacts locked first."""
         whole = {"version": 1, "name": "tree", "probes": {"listen": f"127.0.0.1:{self.port}"}, **manifest}
         path = self.root / "bootseal.yaml"
         path.write_text(yaml.safe_dump(whole))
-        result = compiling.load(str(path), compiling.BuildOptions(self.prefix, self.run.path, None))
+        if lock:
+            subprocess.run([f"{sys.prefix}/bin/bootseal", "lock", str(path)], check=True, stdout=subprocess.DEVNULL)
+        result, lock = loading.load(str(path), compiling.BuildOptions(self.prefix, self.run.path, None))
         assert result.plan is not None, "\n".join(str(item) for item in result.diagnostics)
         self.plan_directory.mkdir(exist_ok=True)
-        building.write(building.finish(result.plan, prove=prove), str(self.plan_directory))
+        building.write(building.finish(result.plan, lock, prove=prove), str(self.plan_directory))
 
     def patch(self, code: str, environment: dict[str, str] | None = None) -> None:
         """Before ``build``: let PID 1 run ``code``, with ``environment`` besides, before it becomes supervisord."""

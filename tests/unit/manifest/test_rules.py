@@ -323,7 +323,9 @@ def name_of(case: Case) -> str:
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_a_broken_rule_is_reported_alone_at_its_place_with_a_remedy(case: Case, tmp_path: pathlib.Path) -> None:
     relocation = compiling.Relocation("/tmp/up/root", loopback_only=True, strict=False, listen=None)
-    options = compiling.BuildOptions(run_directory=rundir.DEFAULT, relocation=relocation if case.relocated else None, lock=case.lock)
+    options = compiling.BuildOptions(
+        run_directory=rundir.DEFAULT, relocation=relocation if case.relocated else None, lock=case.lock
+    )
     plain = case.text.replace("«", "").replace("»", "")
     result = manifests.load(tmp_path, plain, options)
     assert set(manifests.codes(result)) == {case.code}, "\n".join(map(str, result.diagnostics))
