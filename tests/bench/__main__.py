@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
+import closures
 import dying
 import interpreting
 import launching
@@ -37,6 +38,7 @@ _MEASURES: dict[str, Callable[[rounds.Options], None]] = {
     "memory": resting.report_memory,
     "stage-a": interpreting.report_stage_a,
     "livez": interpreting.report_livez,
+    "closures": closures.report,
 }
 _ROOMS = ("contract", "manifest", "artifacts", "supervisord", "seal", "probes", "entrypoint")
 
