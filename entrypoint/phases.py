@@ -9,7 +9,7 @@ Rules
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 from contract import boot_record, clock, errors, events, exit_codes
 from entrypoint import stop
@@ -42,8 +42,11 @@ class CannotHandOver(errors.BootsealError):
         self.exit_code = exit_code
 
 
-def run(phases: Sequence[Phase], emitter: events.Emitter) -> list[boot_record.PhaseTiming]:
-    """Run ``phases`` in order and return how long each took; raises PhaseFailed, or Stopped on a stop signal."""
+def run(phases: Iterable[Phase], emitter: events.Emitter) -> list[boot_record.PhaseTiming]:
+    """Run ``phases`` in order and return how long each took; raises PhaseFailed, or Stopped on a stop signal.
+
+    The next phase is asked for when the last one is done, so what it finds may decide which one comes.
+    """
     timings = []
     for phase in phases:
         started = clock.monotonic()

@@ -4,19 +4,34 @@ Rules
 -----
 * The run directory comes first, so that an earlier seal is gone before anything else can fail.
 * Nothing is written but in the run directory and in ``boot.writable``; nothing is resolved or installed.
-* Before the hand-over: the standard library only, and the signature library in the identity phase.
+* Before the hand-over: the standard library only, and the libraries of keys in the identity phase.
+* From the first byte that is written outside the run directory on, what writes is confined to the plan's list where the
+  kernel can do that (``entrypoint.confinement``).
 """
 
 import os
+from collections.abc import Iterable, Iterator, Mapping
 
-from artifacts import presence
-from contract import boot_record, clock, directories, errors, events, process, rundir
-from entrypoint import identity, immutable, mounts, phases, preflight, writable
+from contract import boot_record, clock, directories, errors, events, files, process, rundir
+from entrypoint import (
+    closures,
+    confinement,
+    handover,
+    identity,
+    immutable,
+    landlock,
+    mounts,
+    phases,
+    preflight,
+    privileges,
+    writable,
+)
 from manifest import plan
 
 _QUICK_SECONDS = 10.0
 _COPY_SECONDS = 60.0
 _PREFLIGHT_SECONDS = 30.0
+_OURS = frozenset({"TMPDIR", "BOOTSEAL_RUN_DIR", "BOOTSEAL_SPEEDUPS"})
 
 
 class StageA:
@@ -33,6 +48,8 @@ class StageA:
         self._run: rundir.RunDirectory | None = None
         self._loaded: plan.LoadedPlan | None = None
         self._mounts: tuple[mounts.Mount, ...] = ()
+        self._confinement: confinement.Confined | confinement.Unconfined = confinement.Unconfined()
+        self._secrets: Mapping[str, bytes] = {}  # until the identity has its keys
         self._public_key = ""
         self._closures: tuple[boot_record.Closure, ...] = ()
 
@@ -60,17 +77,20 @@ class StageA:
             run_directory=self._run_directory,
         )
 
-    def phases(self) -> list[phases.Phase]:
-        """Return the phases in their order."""
-        return [
-            phases.Phase("run-directory", _QUICK_SECONDS, self.open_run_directory),
-            phases.Phase("plan", _QUICK_SECONDS, self.load_plan),
-            phases.Phase("immutable-root", _COPY_SECONDS, self.check_immutable_roots),
-            phases.Phase("writable-roots", _COPY_SECONDS, self.prepare_writable_roots),
-            phases.Phase("identity", _QUICK_SECONDS, self.establish_identity),
-            phases.Phase("artifacts", _QUICK_SECONDS, self.check_artifacts),
-            phases.Phase("preflight", _PREFLIGHT_SECONDS, self.preflight),
-        ]
+    def phases(self) -> Iterator[phases.Phase]:
+        """Yield the phases in their order; what the plan does not ask for is no phase."""
+        yield phases.Phase("run-directory", _QUICK_SECONDS, self.open_run_directory)
+        yield phases.Phase("plan", _QUICK_SECONDS, self.load_plan)
+        the_plan = self.loaded.plan
+        yield phases.Phase("immutable-root", _COPY_SECONDS, self.check_immutable_roots)
+        yield phases.Phase("writable-roots", _COPY_SECONDS, self.prepare_writable_roots)
+        if the_plan.secrets or os.path.lexists(self.run.secrets):  # what an earlier boot delivered goes
+            yield phases.Phase("secrets", _QUICK_SECONDS, self.deliver_secrets)
+        yield phases.Phase("identity", _QUICK_SECONDS, self.establish_identity)
+        yield phases.Phase("artifacts", closures.deadline_seconds(the_plan), self.judge_artifacts)
+        if the_plan.runtimes:
+            yield phases.Phase("runtimes", _QUICK_SECONDS, self.discover_runtimes)
+        yield phases.Phase("preflight", _PREFLIGHT_SECONDS, self.preflight)
 
     def open_run_directory(self) -> None:
         """Open the run directory, remove an earlier seal, and begin the event log."""
@@ -92,6 +112,7 @@ class StageA:
                 f"it was built for the run directory {the_plan.run_directory} and boots in {self._run_directory}",
                 f"build it with --run-dir {self._run_directory}, or boot with --run-dir {the_plan.run_directory}",
             )
+        self.warnings += privileges.check(the_plan, self._run_directory)
 
     def check_immutable_roots(self) -> None:
         """See that no immutable root can be written by this process."""
@@ -113,36 +134,84 @@ class StageA:
             self.warnings.append(f"immutable root {path} is not immutable: {reason}")
 
     def prepare_writable_roots(self) -> None:
-        """Make every writable root, with its mode, skeleton and demanded mount."""
-        for root in self.loaded.plan.boot.writable:
-            try:
-                writable.prepare(root, self._mounts)
-            except writable.NotMounted as error:
-                self.emitter.emit("WorkspaceNotMounted", path=root.path, reason=error.why)
-                raise
+        """Make every writable root, with its mode, owner, skeleton and demanded mount; from here on, confined to them."""
+        opened: list[tuple[plan.WritableRoot, int]] = []
+        try:
+            for root in self.loaded.plan.boot.writable:
+                opened.append((root, self._open_root(root)))  # noqa: PERF401  (each is closed, also when the next fails)
+            ours = [(root, fd) for root, fd in opened if not writable.is_given_away(root, fd)]
+            _fill(one for one in opened if one not in ours)
+            self._confine([fd for _, fd in opened])
+            self._confinement.run(lambda: _fill(ours))
+        finally:
+            for _, fd in opened:
+                os.close(fd)
+
+    def _open_root(self, root: plan.WritableRoot) -> int:
+        try:
+            return writable.open_root(root, self._mounts)
+        except writable.NotMounted as error:
+            self.emitter.emit("WorkspaceNotMounted", path=root.path, reason=error.why)
+            raise
+
+    def _confine(self, roots: list[int]) -> None:
+        run_fd, _ = directories.open_confined(self.run.path)
+        try:
+            self._confinement = confinement.Confined([run_fd, *roots])
+        except landlock.Unavailable as error:
+            self.emitter.emit("ConfinementUnavailable", reason=error.why)
+        finally:
+            os.close(run_fd)
+
+    def deliver_secrets(self) -> None:
+        """Read every secret and deliver it to the programs that are named for it."""
+        from entrypoint import secret_delivery  # only a plan with secrets pays for it
+
+        the_plan = self.loaded.plan
+        self._secrets = self._confinement.run(
+            lambda: secret_delivery.deliver(the_plan, self.run, os.environ, self._mounts)
+        )
+        self.emitter.emit("SecretsDelivered", **secret_delivery.summary(the_plan))
 
     def establish_identity(self) -> None:
-        """Make or load the key and write the identity directory."""
-        self._public_key = identity.establish(self.loaded.plan.identity, self.run, self.boot_id)
+        """Make or load the keys, and write the identity directory or accept the one that is mounted there."""
+        wanted, secret_of = self.loaded.plan.identity, self._secrets.__getitem__
+        found = self._confinement.run(
+            lambda: identity.establish(wanted, self.run, self.boot_id, self._mounts, secret_of)
+        )
+        self._secrets = {}
+        self._public_key = found.public_key_base64
+        self.warnings += found.warnings
+        self.emitter.emit("IdentityEstablished", id=found.id, id_from=found.source, ed25519=found.public_key_base64)
 
-    def check_artifacts(self) -> None:
-        """See that every declared artifact exists; all missing ones are told."""
-        verdicts = presence.judge(self.loaded.plan.artifacts)
-        for verdict in verdicts:
-            artifact = verdict.artifact
-            if not verdict.reason:
-                self.emitter.emit("CapabilityValidated", capability=artifact.id, path=artifact.path)
-            elif artifact.required:
-                self.emitter.emit("MissingArtifactDetected", capability=artifact.id, reason=verdict.reason)
-            else:
-                self.emitter.emit("OptionalArtifactMissing", capability=artifact.id, reason=verdict.reason)
-                self.warnings.append(f"optional artifact {artifact.id} is missing: {verdict.reason}")
-        missing = [verdict for verdict in verdicts if verdict.reason and verdict.artifact.required]
-        if missing:
-            names = ", ".join(verdict.artifact.id for verdict in missing)
-            why = "; ".join(verdict.reason for verdict in missing)
-            raise errors.BootsealError(f"required artifact {names}", why, "the image is incomplete: rebuild it")
-        self.emitter.emit("RuntimeClosureValidated", artifacts=len(verdicts))
+    def judge_artifacts(self) -> None:
+        """See that every artifact is what was locked, and passes its check; all that is wrong is told."""
+        judged = self._confinement.run(lambda: closures.judge(self.loaded, self._inherited()))
+        closures.tell(judged, self.emitter)
+        for one in judged:
+            if one.reason and not one.artifact.required:
+                self.warnings.append(f"optional artifact {one.artifact.id} cannot be used: {one.reason}")
+        closures.refuse_missing(judged)
+        self._closures = tuple(one.closure for one in judged)
+        self.emitter.emit("RuntimeClosureValidated", artifacts=len(judged))
+
+    def discover_runtimes(self) -> None:
+        """Ask the language runtimes that the plan names for their versions, and write ``runtimes.json``."""
+        from artifacts import runtimes  # only a plan that names some pays for it
+
+        said = {name: value for name, value in os.environ.items() if name == runtimes.OVERRIDE}
+        environment = {**self._inherited(), **said}
+        found = self._confinement.run(lambda: runtimes.discover(self.loaded.plan.runtimes, environment))
+        for runtime in found:
+            self.emitter.emit(
+                "CapabilityValidated", capability=f"runtime {runtime.name}", path=runtime.path, version=runtime.version
+            )
+        files.write_atomically(self.run.runtimes, runtimes.dump(found), 0o444)
+
+    def _inherited(self) -> dict[str, str]:
+        """Return the environment that programs inherit, for commands that are run here."""
+        inherited = handover.environment(os.environ, self.loaded.plan.boot.environment, self.run)
+        return {name: value for name, value in inherited.items() if name not in _OURS}
 
     def preflight(self) -> None:
         """See that supervisord will accept its configuration."""
@@ -167,6 +236,12 @@ class StageA:
             closures=self._closures,
         )
         boot_record.write(self.run, record)
+
+
+def _fill(opened: Iterable[tuple[plan.WritableRoot, int]]) -> None:
+    for root, fd in opened:
+        with writable.rights(root, fd):
+            writable.fill_root(root, fd)
 
 
 def _refuse_a_second_boot(run: rundir.RunDirectory) -> None:

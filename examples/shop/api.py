@@ -1,8 +1,9 @@
-"""The shop's HTTP API: ``GET /items``, ``POST /items {"name": …}``, ``GET /``.
+"""The shop's HTTP API: ``GET /items``, ``POST /items {"name": …}``, ``GET /``; ``DELETE /items`` with the operator's key.
 
 It starts only upon the schema it knows: that is what ``after: [migrate]`` is for.
 """
 
+import hmac
 import http.server
 import json
 import os
@@ -68,6 +69,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.serve(lambda redis: (201, add(redis, wanted_name(self.body()))))
+
+    def do_DELETE(self) -> None:
+        self.serve(lambda redis: (200, {"forgotten": self.forget(redis)}))
+
+    def forget(self, redis: resp.Redis) -> Any:
+        with open(
+            f"{os.environ['CREDENTIALS_DIRECTORY']}/operator-key", "rb"
+        ) as file:  # when it is needed, and not kept
+            wanted = b"Bearer " + file.read().strip()
+        if not hmac.compare_digest(self.headers.get("Authorization", "").encode(), wanted):
+            raise RequestError(401, "only the operator may: send the key as `Authorization: Bearer …`")
+        return redis.ask("DEL", "items")
 
     def serve(self, action: Any) -> None:
         try:

@@ -32,6 +32,26 @@ def test_a_wrong_order_is_told_what_is_right(shop: box.Box, order: str) -> None:
     assert "name" in answer.json["error"]
 
 
+FORGET = """
+import http.client, json, sys
+def forget(said):
+    connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=30)
+    connection.request("DELETE", "/items", None, {"Authorization": said})
+    return connection.getresponse().status
+print(json.dumps([forget(said) for said in json.load(sys.stdin)]))
+"""
+
+
+def test_only_who_has_the_operators_key_forgets_all_orders(patient: box.Box) -> None:
+    key = patient.run("cat", "/run/bootseal/secrets/api/operator-key").stdout
+    assert len(key) == 64
+    assert json.loads(patient.python(FORGET, json.dumps(["", f"Bearer {key[:-1]}", f"Bearer {key}"]))) == [
+        401,
+        401,
+        200,
+    ]
+
+
 def test_the_store_is_reached_by_its_socket_alone(shop: box.Box) -> None:
     socket = shop.host.file("/run/shop/redis.sock")
     assert socket.is_socket
