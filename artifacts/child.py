@@ -10,21 +10,20 @@ Rules
 """
 
 import contextlib
-import dataclasses
 import errno
 import os
 import signal
 from collections.abc import Mapping
 from typing import NoReturn
 
-from contract import prctl
+from contract import prctl, records
 from manifest import provisions
 
 NOBODY = provisions.User(65534, 65534)
 _USER, _DIRECTORY, _RIGHTS, _EXECUTE, _PREPARE = "user", "directory", "rights", "execute", "prepare"
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Command:
     """A command to run in ``directory``; its name is looked up on the PATH of its own ``environment``."""
 

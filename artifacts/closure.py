@@ -19,12 +19,13 @@ Rules
   zeros; PATH and TARGET are the raw bytes. NUL is in no path, so no two closures give the same bytes.
 """
 
-import dataclasses
 import hashlib
 import itertools
 import posixpath
 from collections.abc import Iterable
 from typing import NamedTuple
+
+from contract import records
 
 FILE, DIRECTORY, LINK = "f", "d", "l"
 TYPES = (FILE, DIRECTORY, LINK)
@@ -47,7 +48,7 @@ class Entry(NamedTuple):
     target: str
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Closure:
     """The artifact ``id`` as it was locked; ``kind`` is one of provisions.ARTIFACT_KINDS, ``sha256`` the root digest."""
 
@@ -58,7 +59,7 @@ class Closure:
     sha256: str
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Lock:
     """The closures of a ``closures.lock``, in the order of their ids."""
 

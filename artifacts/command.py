@@ -11,13 +11,12 @@ Rules
 """
 
 import contextlib
-import dataclasses
 import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping
 
 from artifacts import child
-from contract import clock, errors, masking
+from contract import clock, errors, masking, records
 from manifest import provisions
 
 Command = child.Command
@@ -32,7 +31,7 @@ _LOOK_SECONDS = 0.05
 """What another thread raises in this one (``PyThreadState_SetAsyncExc``) does not end a system call."""
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Ended:
     """How a command ended: ``why`` it is not ``ok``, in words, and the last of its ``output``, both streams in one."""
 

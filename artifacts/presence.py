@@ -7,15 +7,14 @@ Rules
 * Every artifact is judged; the first missing one does not hide the second.
 """
 
-import dataclasses
 import os
 import stat
 
-from contract import errors
+from contract import errors, records
 from manifest import plan
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Verdict:
     """``reason`` is "" when the artifact is there."""
 

@@ -10,17 +10,17 @@ Rules
 * What was not answered for is not verified: a worker that is lost is a fault of each file that it left.
 """
 
-import dataclasses
 from collections import Counter
 
 from artifacts import closure, examination, inspection, presence
 from artifacts.inspection import Fault
+from contract import records
 from manifest import provisions
 
 SHOWN_FAULTS = 20
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Verdict:
     """How ``artifact`` was verified, one of provisions.VERIFICATIONS, and what was wrong.
 

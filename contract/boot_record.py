@@ -4,13 +4,13 @@ import dataclasses
 import json
 from typing import Any
 
-from contract import decode, files, rundir
+from contract import decode, files, records, rundir
 
 SCHEMA = "bootseal.boot/2"
 _LIMIT = 1024 * 1024
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class BootRecord:
     """The facts every process of this boot starts from.
 
@@ -41,7 +41,7 @@ class BootRecord:
         return {closure.artifact: closure.reason for closure in self.closures if closure.reason}
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Closure:
     """An artifact as Stage A found it.
 
@@ -55,7 +55,7 @@ class Closure:
     reason: str
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class PhaseTiming:
     """How long one phase of Stage A took."""
 

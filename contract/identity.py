@@ -15,13 +15,12 @@ Rules
 """
 
 import base64
-import dataclasses
 import errno
 import os
 import re
 from collections.abc import Mapping
 
-from contract import directories, errors, files, rundir
+from contract import directories, errors, files, records, rundir
 
 ID, BOOT_ID, ED25519, NOSTR, NPUB, DID = "id", "boot-id", "ed25519.pub", "nostr.pub", "npub", "did"
 FILES = (ID, BOOT_ID, ED25519, NOSTR, NPUB, DID)
@@ -43,7 +42,7 @@ _PEM = re.compile(r"-----BEGIN PUBLIC KEY-----\n([A-Za-z0-9+/]{59}=)\n-----END P
 _REMEDY = "Stage A makes it; look for what else wrote there"
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class PublicIdentity:
     """What the identity directory says; ``ed25519`` is the raw key. What a mounted one does not hold is None."""
 

@@ -11,18 +11,17 @@ Rules
 """
 
 import contextlib
-import dataclasses
 import os
 import stat
 
-from contract import directories, errors
+from contract import directories, errors, records
 
 DEFAULT = "/run/bootseal"
 _UNIX_PATH_BYTES = 107
 _LONGEST_SOCKET = "supervisor.sock.4194304"
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class RunDirectory:
     """The layout of the run directory ``path``; every name in it stands here and nowhere else."""
 

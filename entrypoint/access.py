@@ -11,9 +11,10 @@ Rules
 * The immutable attribute forbids all of it (ioctl_iflags(2)), unless CAP_LINUX_IMMUTABLE can take it away.
 """
 
-import dataclasses
 import stat
 import struct
+
+from contract import records
 
 READ, WRITE, SEARCH = 4, 2, 1
 
@@ -27,7 +28,7 @@ _VERSION = struct.Struct("<I")
 _ENTRY = struct.Struct("<HHI")
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Process:
     """Who writes: the effective uid, the effective and supplementary groups, and the mask of effective capabilities."""
 
@@ -40,7 +41,7 @@ class Process:
         return bool(self.capabilities >> capability & 1)
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Entry:
     """One entry of an ACL: its tag, its permission bits, and the uid or gid where the tag has one."""
 
@@ -49,7 +50,7 @@ class Entry:
     id: int
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class File:
     """What is written to: a directory or anything else, with its whole ``mode``; ``acl`` is empty when it has none."""
 

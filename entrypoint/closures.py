@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from artifacts import lock, verification
-from contract import boot_record, errors, events
+from contract import boot_record, errors, events, records
 from manifest import plan, provisions
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Judgement:
     """What became of one artifact: ``reason`` is "" when it can be used, ``faults`` are the first of them in words."""
 
@@ -40,8 +40,6 @@ def judge(loaded: plan.LoadedPlan, environment: Mapping[str, str]) -> tuple[Judg
     Raises InvalidRecord when the lock cannot be used.
     """
     the_plan = loaded.plan
-    if not the_plan.artifacts:
-        return ()
     locked = None if the_plan.lock is None else lock.load(loaded.lock_path, the_plan.lock.sha256)
     here = "/" if the_plan.lock is None else the_plan.lock.here
     judged = [
@@ -93,9 +91,3 @@ def refuse_missing(judged: tuple[Judgement, ...]) -> None:
         names = ", ".join(one.artifact.id for one in missing)
         why = "; ".join(one.reason for one in missing)
         raise errors.BootsealError(f"required artifact {names}", why, "the image is incomplete or changed: rebuild it")
-
-
-def deadline_seconds(the_plan: plan.Plan) -> float:
-    """Return how long judging the artifacts may take: a read of what is locked from slow storage, and the commands."""
-    commands = sum(artifact.check.timeout_seconds for artifact in the_plan.artifacts if artifact.check is not None)
-    return (10.0 if the_plan.lock is None else 300.0) + commands

@@ -12,18 +12,17 @@ Rules
 
 import base64
 import contextlib
-import dataclasses
 import os
 from collections.abc import Callable
 
-from contract import directories, errors, files, identity, rundir
+from contract import directories, errors, files, identity, records, rundir
 from entrypoint import identity_mount, key_sources, mounts
 from manifest import provisions
 
 MOUNT = "mount"
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Established:
     """The identity of this boot.
 

@@ -23,7 +23,7 @@ import struct
 import sys
 from collections.abc import Iterator
 
-from contract import errors
+from contract import errors, records
 from entrypoint import access, mounts
 
 TOLD = 5
@@ -39,7 +39,7 @@ _ACL = "system.posix_acl_access"
 _OVER_ALL = (access.CAP_DAC_OVERRIDE, access.CAP_FOWNER, access.CAP_CHOWN)
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Reason:
     """That ``path`` makes the root writable, and ``why``, as the rest of a sentence that begins with the path."""
 
@@ -50,7 +50,7 @@ class Reason:
         return f"{self.path} {self.why}"
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Finding:
     """Why a root can be written: at most TOLD reasons, and how many there are, counted up to COUNTED."""
 

@@ -9,18 +9,17 @@ Rules
 * The key that signs the seal is where the seal program looks: see ``seal.signing_key.directory``.
 """
 
-import dataclasses
 import os
 from collections.abc import Callable
 
-from contract import errors, key_files, rundir
+from contract import errors, key_files, records, rundir
 from entrypoint import nostr
 from manifest import provisions
 
 _NEVER_NEW = "put it there, or do not name it; it is never replaced silently, because that would be another identity"
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class PublicKeys:
     """The public keys, ``ed25519`` raw; and what is to be said of where they come from."""
 

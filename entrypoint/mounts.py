@@ -8,13 +8,14 @@ Rules
 * Of equal points, the mount on top counts; of several that hold a path, the one with the longest point.
 """
 
-import dataclasses
 from collections.abc import Sequence
+
+from contract import records
 
 _ESCAPES = (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\"))
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Mount:
     """A mount point; ``read_only`` is true when the mount or its filesystem is.
 

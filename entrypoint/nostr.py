@@ -11,11 +11,10 @@ Rules
 * No refusal shows what was read.
 """
 
-import dataclasses
 import re
 from typing import Any
 
-from contract import errors
+from contract import errors, records
 
 FILE = "nostr.key"
 """Its name in a directory of keys."""
@@ -24,7 +23,7 @@ _KEY_BYTES = 32
 _REMEDY = "restore it; it is never replaced silently, because that would be another identity"
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class PublicKey:
     """A public key: the 64 digits of its x coordinate, the same by NIP-19, and as a DID."""
 

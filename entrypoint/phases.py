@@ -8,14 +8,13 @@ Rules
 """
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 
-from contract import boot_record, clock, errors, events, exit_codes
+from contract import boot_record, clock, errors, events, exit_codes, records
 from entrypoint import stop
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Phase:
     """One step: its name, how long it may take, and what it does."""
 

@@ -10,11 +10,10 @@ Rules
 * Every directory above the run directory is root's, can be searched by all, and lets nobody else replace what is in it.
 """
 
-import dataclasses
 import os
 import stat
 
-from contract import directories, errors
+from contract import directories, errors, records
 from manifest import plan, provisions
 
 NEEDED = {"CHOWN": 0, "KILL": 5, "SETGID": 6, "SETUID": 7}
@@ -23,7 +22,7 @@ _EXCEPTION = f"security.exceptions.{provisions.PROGRAM_USERS}"
 _ENGINES_ROOT = "run it with --user 0:0 (Kubernetes: runAsUser: 0)"
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Process:
     """What the kernel says of this process; the maps hold the first and the last id of each range."""
 

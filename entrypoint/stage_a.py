@@ -4,7 +4,8 @@ Rules
 -----
 * The run directory comes first, so that an earlier seal is gone before anything else can fail.
 * Nothing is written but in the run directory and in ``boot.writable``; nothing is resolved or installed.
-* Before the hand-over: the standard library only, and the libraries of keys in the identity phase.
+* Before the hand-over: the standard library only, and the libraries of keys in the identity phase. What only some plans
+  need is imported when the plan asks for it: every millisecond is one of every boot.
 * From the first byte that is written outside the run directory on, what writes is confined to the plan's list where the
   kernel can do that (``entrypoint.confinement``).
 """
@@ -13,23 +14,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 
 from contract import boot_record, clock, directories, errors, events, files, process, rundir
-from entrypoint import (
-    closures,
-    confinement,
-    handover,
-    identity,
-    immutable,
-    landlock,
-    mounts,
-    phases,
-    preflight,
-    privileges,
-    writable,
-)
+from entrypoint import confinement, handover, identity, landlock, mounts, phases, preflight, writable
 from manifest import plan
 
 _QUICK_SECONDS = 10.0
 _COPY_SECONDS = 60.0
+_READ_SECONDS = 300.0
 _PREFLIGHT_SECONDS = 30.0
 _OURS = frozenset({"TMPDIR", "BOOTSEAL_RUN_DIR", "BOOTSEAL_SPEEDUPS"})
 
@@ -87,7 +77,7 @@ class StageA:
         if the_plan.secrets or os.path.lexists(self.run.secrets):  # what an earlier boot delivered goes
             yield phases.Phase("secrets", _QUICK_SECONDS, self.deliver_secrets)
         yield phases.Phase("identity", _QUICK_SECONDS, self.establish_identity)
-        yield phases.Phase("artifacts", closures.deadline_seconds(the_plan), self.judge_artifacts)
+        yield phases.Phase("artifacts", _artifacts_seconds(the_plan), self.judge_artifacts)
         if the_plan.runtimes:
             yield phases.Phase("runtimes", _QUICK_SECONDS, self.discover_runtimes)
         yield phases.Phase("preflight", _PREFLIGHT_SECONDS, self.preflight)
@@ -112,12 +102,19 @@ class StageA:
                 f"it was built for the run directory {the_plan.run_directory} and boots in {self._run_directory}",
                 f"build it with --run-dir {self._run_directory}, or boot with --run-dir {the_plan.run_directory}",
             )
-        self.warnings += privileges.check(the_plan, self._run_directory)
+        if the_plan.has_program_users:
+            from entrypoint import privileges
+
+            self.warnings += privileges.check(the_plan, self._run_directory)
 
     def check_immutable_roots(self) -> None:
         """See that no immutable root can be written by this process."""
         self._mounts = mounts.read()
         boot = self.loaded.plan.boot
+        if not boot.immutable:
+            return
+        from entrypoint import immutable
+
         for path in boot.immutable:
             try:
                 reason = immutable.why_writable(path, self._mounts)
@@ -165,7 +162,7 @@ class StageA:
 
     def deliver_secrets(self) -> None:
         """Read every secret and deliver it to the programs that are named for it."""
-        from entrypoint import secret_delivery  # only a plan with secrets pays for it
+        from entrypoint import secret_delivery
 
         the_plan = self.loaded.plan
         self._secrets = self._confinement.run(
@@ -186,6 +183,13 @@ class StageA:
 
     def judge_artifacts(self) -> None:
         """See that every artifact is what was locked, and passes its check; all that is wrong is told."""
+        if self.loaded.plan.artifacts:
+            self._judge_closures()
+        self.emitter.emit("RuntimeClosureValidated", artifacts=len(self._closures))
+
+    def _judge_closures(self) -> None:
+        from entrypoint import closures
+
         judged = self._confinement.run(lambda: closures.judge(self.loaded, self._inherited()))
         closures.tell(judged, self.emitter)
         for one in judged:
@@ -193,11 +197,10 @@ class StageA:
                 self.warnings.append(f"optional artifact {one.artifact.id} cannot be used: {one.reason}")
         closures.refuse_missing(judged)
         self._closures = tuple(one.closure for one in judged)
-        self.emitter.emit("RuntimeClosureValidated", artifacts=len(judged))
 
     def discover_runtimes(self) -> None:
         """Ask the language runtimes that the plan names for their versions, and write ``runtimes.json``."""
-        from artifacts import runtimes  # only a plan that names some pays for it
+        from artifacts import runtimes
 
         said = {name: value for name, value in os.environ.items() if name == runtimes.OVERRIDE}
         environment = {**self._inherited(), **said}
@@ -236,6 +239,12 @@ class StageA:
             closures=self._closures,
         )
         boot_record.write(self.run, record)
+
+
+def _artifacts_seconds(the_plan: plan.Plan) -> float:
+    """Return how long judging the artifacts may take: a read of what is locked from slow storage, and the commands."""
+    commands = sum(artifact.check.timeout_seconds for artifact in the_plan.artifacts if artifact.check is not None)
+    return (_QUICK_SECONDS if the_plan.lock is None else _READ_SECONDS) + commands
 
 
 def _fill(opened: Iterable[tuple[plan.WritableRoot, int]]) -> None:

@@ -13,7 +13,7 @@ import json
 import os
 from typing import Any
 
-from contract import boot_record, decode, errors, files
+from contract import boot_record, decode, errors, files, records
 from manifest import provisions
 
 SCHEMA = "bootseal.plan/3"
@@ -29,7 +29,7 @@ PROBES, STAGE_B, SEAL = "probes", "bootstrap", "bootstrap-seal"
 """The names of the programs that bootseal itself brings; a manifest may not use them."""
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class WritableRoot:
     """A directory made at boot: permission bits ``mode``, filled from ``skeleton`` where that is given.
 
@@ -43,7 +43,7 @@ class WritableRoot:
     owner: provisions.User | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class BootPlan:
     """How Stage A and the seal behave; ``environment`` names the variables that programs may inherit."""
 
@@ -74,7 +74,7 @@ END, DEGRADE, RESTART = "exit", "degrade", "restart"
 """What follows when a program ends or is given up: the container ends, it is left as it is, it is started again."""
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Need:
     """The program ``name`` must be ``condition`` (READY or STARTED) first; ``bind``: stop and start with it."""
 
@@ -83,7 +83,7 @@ class Need:
     bind: bool
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class CheckPlan:
     """A check from outside; ``kind`` is one of CHECK_KINDS and says which fields count, the others are None or empty.
 
@@ -105,7 +105,7 @@ class CheckPlan:
     timeout_seconds: float
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class ReadyPlan:
     """What proves that a program is ready; ``kind`` is one of READY_KINDS.
 
@@ -124,7 +124,7 @@ class ReadyPlan:
     timeout_seconds: float | None
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class LivePlan:
     """A check of a program that was ready, every ``period_seconds``.
 
@@ -138,7 +138,7 @@ class LivePlan:
     restart: bool
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class RestartPlan:
     """The pause before a program is started again: doubles from ``first_seconds`` to ``cap_seconds``.
 
@@ -153,7 +153,7 @@ class RestartPlan:
     limit_window_seconds: float
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class ProgramPlan:
     """One supervised program; ``role`` is "program", "probes", "stage-b" or "seal".
 
@@ -184,7 +184,7 @@ class ProgramPlan:
     user: provisions.User | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class StopPlan:
     """How the container stops: ``drain_seconds`` unready and otherwise untouched, then rank after rank.
 
@@ -197,7 +197,7 @@ class StopPlan:
     budget_seconds: float
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class SignalPlan:
     """When PID 1 is sent ``signal``, each of ``programs`` is sent ``sent`` (names without SIG)."""
 
@@ -206,7 +206,7 @@ class SignalPlan:
     sent: str
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class ProbesPlan:
     """Where the probe server listens; ``metrics_port`` is None when metrics have no port of their own."""
 
@@ -216,7 +216,7 @@ class ProbesPlan:
     metrics_port: int | None
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Plan:
     """The whole plan.
 
@@ -267,7 +267,7 @@ class Plan:
         return next((program for program in self.programs if program.name == name), None)
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class LoadedPlan:
     """A plan that was read from ``directory``, with the digest of its bytes."""
 

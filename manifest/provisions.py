@@ -1,6 +1,6 @@
 """What Stage A provides before programs run, as it stands in the plan: identity, secrets, artifacts, users. Standard library only."""
 
-import dataclasses
+from contract import records
 
 ED25519, NOSTR = "ed25519", "nostr"
 KEY_KINDS = (ED25519, NOSTR)
@@ -19,7 +19,7 @@ PROGRAM_USERS = "program-users"
 RUNTIMES = ("shell", "python", "node", "ruby", "go", "java", "r", "perl")
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class User:
     """A numeric user and group; no entry in /etc/passwd is needed."""
 
@@ -27,7 +27,7 @@ class User:
     gid: int
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class KeyPlan:
     """A key of the identity, of one of KEY_KINDS, and where it comes from.
 
@@ -40,7 +40,7 @@ class KeyPlan:
     secret: str | None
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class IdentityPlan:
     """Where the identity comes from: the variable ``env``, else ``default`` ("hostname", or a label).
 
@@ -57,7 +57,7 @@ class IdentityPlan:
         return next((key for key in self.keys if key.kind == kind), None)
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class SecretPlan:
     """A secret and who gets it; the value is in no plan.
 
@@ -77,7 +77,7 @@ class SecretPlan:
     programs: tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class ArtifactCheck:
     """A command that must exit 0 within ``timeout_seconds``, run without a shell.
 
@@ -89,7 +89,7 @@ class ArtifactCheck:
     timeout_seconds: float
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class ArtifactPlan:
     """Something the image must contain; ``kind`` is one of ARTIFACT_KINDS, ``verify`` one of VERIFICATIONS.
 
@@ -104,7 +104,7 @@ class ArtifactPlan:
     check: ArtifactCheck | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class LockPlan:
     """The closures that the image was locked to: the digest of ``closures.lock`` beside the plan.
 
@@ -115,7 +115,7 @@ class LockPlan:
     here: str
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class ExceptionPlan:
     """An exception from the hardened profile, by name, and the reason that the manifest gives."""
 

@@ -11,20 +11,18 @@ Rules
 * Readiness wins over history: a program that exited and is ready again does not fail a late seal.
 """
 
-import dataclasses
-
-from contract import snapshot
+from contract import records, snapshot
 from manifest import plan
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Waiting:
     """Not yet; ``missing`` maps each program that is not ready to the reason."""
 
     missing: dict[str, str]
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Failed:
     """It cannot become ready by waiting; ``program`` is "" when no single program is the cause."""
 
@@ -32,7 +30,7 @@ class Failed:
     cause: str
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Complete:
     """Everything required is ready; ``programs`` are the required programs' views in plan order."""
 

@@ -14,7 +14,7 @@ Rules
 import dataclasses
 import sys
 
-from contract import boot_record, clock, errors, events, exit_codes, files, process, rundir, snapshot
+from contract import boot_record, clock, errors, events, exit_codes, files, process, records, rundir, snapshot
 from manifest import plan
 from seal import attestation, decision, doorbell, record, signing_key
 from supervisord import client
@@ -22,7 +22,7 @@ from supervisord import client
 _CALL_SECONDS = 2.0
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Work:
     """All that one run of the seal program works with."""
 

@@ -14,7 +14,6 @@ Rules
 
 import base64
 import binascii
-import dataclasses
 import json
 from typing import Any
 
@@ -22,7 +21,7 @@ import rfc8785
 from cryptography import exceptions
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from contract import boot_record, decode, errors, identity, rundir
+from contract import boot_record, decode, errors, identity, records, rundir
 
 SCHEMA = "bootseal.seal/2"
 DOMAIN = b"bootseal seal v1\n"
@@ -39,7 +38,7 @@ class NotThisBoot(errors.BootsealError):
     """The record is another boot's, another generation's, another container's or another plan's."""
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Identity:
     """The container's id and its Ed25519 public key, 32 bytes in base64."""
 
@@ -47,7 +46,7 @@ class Identity:
     ed25519: str
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Artifact:
     """A declared artifact as Stage A found it.
 
@@ -62,7 +61,7 @@ class Artifact:
     required: bool
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Program:
     """A required program at the moment of the seal; a completed one-shot has no pid."""
 
@@ -74,7 +73,7 @@ class Program:
     ready_at: str | None
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Signature:
     """The algorithm, always ed25519, and the signature's 64 bytes in base64."""
 
@@ -82,7 +81,7 @@ class Signature:
     value: str
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Record:
     """The whole seal.
 
@@ -106,7 +105,7 @@ class Record:
     signature: Signature
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Expected:
     """What a record must say to be this container's; ``public_key`` is the raw 32 bytes."""
 

@@ -1,8 +1,6 @@
 """Judging a seal from the command line, and what changed since it was written."""
 
-import dataclasses
-
-from contract import errors, files, rundir, snapshot
+from contract import errors, files, records, rundir, snapshot
 from seal import record
 
 
@@ -10,7 +8,7 @@ class NotSealed(errors.BootsealError):
     """There is no seal to judge."""
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Change:
     """A program that is not any more what the seal recorded."""
 

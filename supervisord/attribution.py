@@ -16,7 +16,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 
-from contract import process
+from contract import process, records
 
 _STEPS = 64
 _STAT_BYTES = 1024
@@ -26,7 +26,7 @@ _STATUS_BYTES = 1024
 _ENDED = frozenset({"Z", "X"})
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Stat:
     """What /proc says of a process: its parent, when it started in clock ticks since boot, and whether it has ended."""
 
@@ -35,7 +35,7 @@ class Stat:
     has_ended: bool
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Owner:
     """The program that a process belongs to, or None and why not."""
 

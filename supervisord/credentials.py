@@ -14,12 +14,11 @@ Rules
   words are shown at all.
 """
 
-import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping
 
-from contract import errors, files, masking, rundir
+from contract import errors, files, masking, records, rundir
 from manifest import provisions
 
 DIRECTORY = "CREDENTIALS_DIRECTORY"
@@ -34,7 +33,7 @@ def values_directory(run: rundir.RunDirectory) -> str:
     return f"{run.secrets}/{_VALUES}"
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Credentials:
     """The secrets that Stage A delivered to the run directory ``run``, by the plan's ``secrets``."""
 

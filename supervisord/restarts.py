@@ -10,8 +10,7 @@ Rules
 * Moments are monotonic seconds: a clock that is set changes nothing.
 """
 
-import dataclasses
-
+from contract import records
 from manifest import plan
 
 _JITTER = 0.25
@@ -19,7 +18,7 @@ _DOUBLINGS = 40
 """More than any pause can double before it reaches its cap."""
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class History:
     """The ends of one program that count: their moments within the window, and how many came in a row."""
 
@@ -27,7 +26,7 @@ class History:
     streak: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class End:
     """One end: when, how long the process had lived, whether it had ever been ready, and how many failed starts that makes."""
 
@@ -37,14 +36,14 @@ class End:
     failed_starts: int
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Again:
     """Start it again at the monotonic moment ``at``."""
 
     at: float
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class GivenUp:
     """Do not start it again; ``why`` is a verb phrase."""
 

@@ -1,8 +1,6 @@
 """What an entry of the ledger means now: its state, why, and what would prove it. Pure; the tables of the ledger."""
 
-import dataclasses
-
-from contract import snapshot
+from contract import records, snapshot
 from manifest import plan
 from supervisord import entries
 
@@ -10,7 +8,7 @@ _STALE_MARGIN_SECONDS = 2.0
 """A live verdict that two periods, a timeout and this did not renew is stale."""
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Verdict:
     """``proof`` is what proved readiness; ``final``: waiting does not mend it."""
 

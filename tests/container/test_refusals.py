@@ -45,8 +45,10 @@ def test_a_missing_required_artifact_ends_the_boot_and_is_named(start: Start, sh
     ours = start(broken, *box.HARDENED, *box.USER, *box.TMPFS)
     seen = refusal(ours)
     assert (seen.code, seen.phase) == (BOOT_FAILURE, "artifacts")
-    assert "MissingArtifactDetected" in seen.names
-    assert "/opt/shop/api.py" in seen.cause
+    [missing] = [event for event in ours.events() if event["event"] == "MissingArtifactDetected"]
+    assert (missing["capability"], missing["path"]) == ("api", "/opt/shop/api.py")
+    assert "artifact api: " in seen.cause
+    assert "api.py (missing)" in seen.cause
     assert "SupervisorStarted" not in seen.names
 
 
