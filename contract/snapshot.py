@@ -8,7 +8,7 @@ import dataclasses
 import json
 from typing import Any
 
-from contract import decode
+from contract import decode, records
 
 SCHEMA = "bootseal.ledger/2"
 
@@ -23,7 +23,7 @@ SYSTEM_ROLES = ("probes", "stage-b", "seal")
 """Roles of the programs that bootseal itself brings; ``program`` is one of the manifest's."""
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Exit:
     """How a process ended: its exit ``code``, or the ``signal`` that killed it."""
 
@@ -34,7 +34,7 @@ class Exit:
         return f"exited with code {self.code}" if self.signal is None else f"was killed by signal {self.signal}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)  # made by the thousand
 class ProgramView:
     """One program in the ledger.
 
@@ -64,7 +64,7 @@ class ProgramView:
     final: bool
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class SealView:
     """The seal that PID 1 saw written in this generation: the SHA-256 of the record's bytes, and when."""
 
@@ -73,7 +73,7 @@ class SealView:
     late: bool
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Snapshot:
     """The whole ledger.
 
@@ -101,7 +101,7 @@ class Snapshot:
         return next((view for view in self.programs if view.name == name), None)
 
 
-@dataclasses.dataclass(frozen=True)
+@records.dataclass(frozen=True)
 class Summary:
     """What a poller asks for: small whatever the number of programs.
 

@@ -5,11 +5,9 @@ Rules
 * The application is ``vault/``: secrets from every source, for two of its three programs, and a key from one.
 * Everything is searched for each secret in every form of ``secret_search``, and what is found is compared with the whole list
   of places where it may be: one too few is a failure as well, because then the search itself is broken.
-* Processes and files are read on the host, as root, while nothing is executed in the container: ``podman exec`` gives what it
-  starts the container's own environment.
 """
 
-import dataclasses
+import base64
 import hashlib
 import json
 import os
@@ -17,114 +15,26 @@ import pathlib
 import secrets
 import tarfile
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from tests.container import box, secret_search
+from tests.container import box, secret_search, vaults
 from tests.container.conftest import Boxes, Start, build
 from tests.container.test_refusals import BOOT_FAILURE, derive, refusal
+from tests.container.vaults import PROGRAMS, RUN, Given
 
 pytestmark = pytest.mark.container
-
-VAULT = pathlib.Path(__file__).parent / "vault"
-RUN = "/run/bootseal"
-PROGRAMS = {
-    "api": {"api-key", "db-password", "tls-key", "$API_KEY"},
-    "worker": {"api-key", "spare", "tls-key", "token", "$API_KEY", "$SPARE", "$TOKEN"},
-    "neighbour": set(),
-}
-"""What each program is given: a file by its name, a variable as ``$NAME``."""
-VARIABLES = {"api": {"api-key"}, "worker": {"api-key", "spare", "token"}}
-SOURCES = {
-    "/etc/vault/password": "db-password",
-    "/etc/vault/tls-key": "tls-key",
-    "/etc/vault/keys/seal-key": "seal-key",
-}
-WRITTEN = ("/run", "/tmp", "/dev/shm", "/etc", "/opt/bootseal/etc", "/opt/vault", "/var")
-READING = ("get", "read", "tail", "snapshot", "summary")
-
-CALL = """
-import json, sys
-from contract import errors, rundir
-from supervisord import client
-ours = client.Client(rundir.RunDirectory("/run/bootseal").supervisor_socket)
-for line in sys.stdin:
-    method, arguments = json.loads(line)
-    try:
-        answer = {"answer": ours.call(method, *arguments, timeout_seconds=50.0)}
-    except errors.BootsealError as error:
-        answer = {"fault": str(error)}
-    print(json.dumps({"method": method, **answer}, default=str), flush=True)
-"""
-
-
-@dataclasses.dataclass(frozen=True)
-class Given:
-    """What the operator gives: the secrets that are not generated, and how the engine is told."""
-
-    token: str
-    password: bytes
-    tls_key: bytes
-    seal_key: ed25519.Ed25519PrivateKey
-    variables: tuple[str, ...]
-    password_mount: tuple[str, ...]
-    tls_key_mount: tuple[str, ...]
-    seal_key_mount: tuple[str, ...]
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """All of it."""
-        return (*self.variables, *self.password_mount, *self.tls_key_mount, *self.seal_key_mount)
-
-    @property
-    def cores(self) -> dict[str, bytes]:
-        """What is looked for."""
-        return {
-            "token": self.token.encode(),
-            "db-password": self.password.strip(),
-            "tls-key": self.tls_key,
-            "seal-key": self.seal_key.private_bytes_raw(),
-        }
 
 
 @pytest.fixture(scope="module")
 def image(machine: None) -> str:
-    return build(str(VAULT))
+    return build(str(vaults.VAULT))
 
 
 @pytest.fixture(scope="module")
 def given(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Given]:
-    """Secrets that nobody has had before, in a file, as the engine's secret, as a mount and as a variable."""
-    folder = tmp_path_factory.mktemp("given")
-    for directory in (folder, folder / "keys"):
-        directory.mkdir(exist_ok=True)
-        directory.chmod(0o755)
-    password, tls_key, key = (
-        secrets.token_urlsafe(24).encode() + b"\n",
-        os.urandom(48),
-        ed25519.Ed25519PrivateKey.generate(),
-    )
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    for name, data in (("password", password), ("tls-key", tls_key), ("keys/seal-key", pem)):
-        (folder / name).write_bytes(data)
-        (folder / name).chmod(0o400)
-        os.chown(folder / name, 1000, 1000)
-    token, engines = secrets.token_urlsafe(24), f"bootseal-test-{os.getpid()}-tls-key"
-    box.engine_ok("secret", "create", engines, str(folder / "tls-key"))
-    yield Given(
-        token,
-        password,
-        tls_key,
-        key,
-        (f"--env=TOKEN={token}",),
-        (f"--volume={folder}/password:/etc/vault/password:ro",),
-        (f"--secret={engines},uid=1000,gid=1000,mode=0400,target=/etc/vault/tls-key",),
-        (f"--volume={folder}/keys:/etc/vault/keys:ro",),
-    )
-    box.engine("secret", "rm", engines)
+    with vaults.give(tmp_path_factory.mktemp("given")) as gifts:
+        yield gifts
 
 
 @pytest.fixture(scope="module")
@@ -145,67 +55,7 @@ def vault(own: Boxes, image: str, given: Given) -> box.Box:
 
 @pytest.fixture(scope="module")
 def search(vault: box.Box, given: Given) -> secret_search.Search:
-    return search_for(vault, given)
-
-
-def inside(ours: box.Box, path: str) -> pathlib.Path:
-    """Return where the host sees ``path`` of the container."""
-    return pathlib.Path(f"/proc/{ours.host_pids()[0]}/root{path}")
-
-
-def search_for(ours: box.Box, given: Given) -> secret_search.Search:
-    """Return the search for every secret of a container, the generated ones too, which only root outside can read."""
-    folder = inside(ours, f"{RUN}/secrets/.values")
-    generated = {name: (folder / name).read_bytes() for name in ("api-key", "spare")}
-    assert {name: len(value) for name, value in generated.items()} == {"api-key": 64, "spare": 32}
-    return secret_search.Search({**given.cores, **generated})
-
-
-def told(ours: box.Box) -> dict[str, dict[str, Any]]:
-    """Return what the programs told, the last of each."""
-    lines = [json.loads(line) for line in ours.log().splitlines() if line.startswith('{"program"')]
-    return {line["program"]: line for line in lines}
-
-
-def processes(ours: box.Box) -> dict[int, list[str]]:
-    """Return the command lines of the container's processes by the host's pids."""
-    found = {}
-    for pid in ours.host_pids():
-        words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        found[pid] = [word.decode() for word in words]
-    return found
-
-
-def pid_of(ours: box.Box, *words: str) -> int:
-    """Return the host's pid of the one process with ``words`` in its command line."""
-    [pid] = [pid for pid, line in processes(ours).items() if set(words) <= set(line)]
-    return pid
-
-
-def calls(ours: box.Box, *wanted: tuple[Any, ...]) -> list[dict[str, Any]]:
-    """Return the answers, or faults, of RPC calls ``(method, *arguments)``."""
-    lines = ours.python(CALL, "".join(json.dumps([method, arguments]) + "\n" for method, *arguments in wanted))
-    return [json.loads(line) for line in lines.splitlines()]
-
-
-def methods(ours: box.Box) -> list[str]:
-    [listed] = calls(ours, ("system.listMethods",))
-    return list(listed["answer"])
-
-
-def is_reading(method: str) -> bool:
-    return method.startswith("system.") or method.partition(".")[2].startswith(READING)
-
-
-def check_environments(ours: box.Box, search: secret_search.Search) -> None:
-    """See that each process has in its environment what its program is named for, and in its arguments nothing."""
-    owners = {pid_of(ours, "/opt/vault/program.py", name): name for name in PROGRAMS}
-    seen = processes(ours)
-    assert {*owners, ours.host_pids()[0], pid_of(ours, "probes")} <= set(seen)
-    for pid in seen:
-        environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
-        assert search.found(environment) == VARIABLES.get(owners.get(pid, ""), set()), seen[pid]
-        assert search.found(pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()) == set(), seen[pid]
+    return vaults.search_for(vault, given)
 
 
 # --- the search -------------------------------------------------------------------------------------------------------
@@ -216,7 +66,7 @@ def test_the_search_finds_a_secret_in_every_form_and_place(before: int) -> None:
     core = secrets.token_bytes(21)
     other = secrets.token_bytes(21)
     search = secret_search.Search({"it": core, "other": other})
-    text = secret_search.base64.b64encode(b"x" * before + core + b"yz")
+    text = base64.b64encode(b"x" * before + core + b"yz")
     for data in (core, core.hex(), core.hex().upper(), text, text.translate(bytes.maketrans(b"+/", b"-_"))):
         assert search.found(b"a" + (data if isinstance(data, bytes) else data.encode()) + b"b") == {"it"}
     assert search.found(b"x" * 100) == set()
@@ -226,9 +76,9 @@ def test_the_search_finds_a_secret_in_every_form_and_place(before: int) -> None:
 
 
 def test_each_program_is_given_exactly_what_it_is_named_for(vault: box.Box, given: Given) -> None:
-    seen = {name: one["given"] for name, one in told(vault).items()}
+    seen = {name: one["given"] for name, one in vaults.told(vault).items()}
     assert {name: set(one) for name, one in seen.items()} == PROGRAMS
-    values = inside(vault, f"{RUN}/secrets/.values")
+    values = vaults.inside(vault, f"{RUN}/secrets/.values")
     wanted = {path.name: path.read_bytes() for path in values.iterdir()}
     assert (wanted["db-password"], wanted["tls-key"]) == (given.password, given.tls_key)
     assert wanted["token"] == given.token.encode()
@@ -239,9 +89,9 @@ def test_each_program_is_given_exactly_what_it_is_named_for(vault: box.Box, give
 
 
 def test_the_container_is_who_its_secret_key_says(vault: box.Box, given: Given) -> None:
-    record = json.loads(inside(vault, f"{RUN}/bootstrap.done").read_text())
+    record = json.loads(vaults.inside(vault, f"{RUN}/bootstrap.done").read_text())
     public = given.seal_key.public_key().public_bytes_raw()
-    assert secret_search.base64.b64decode(record["identity"]["ed25519"]) == public
+    assert base64.b64decode(record["identity"]["ed25519"]) == public
     done = vault.run("bootseal", "verify")
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -252,16 +102,17 @@ def test_the_container_is_who_its_secret_key_says(vault: box.Box, given: Given) 
 def test_only_the_named_programs_have_a_secret_in_their_environment_and_no_process_in_its_arguments(
     vault: box.Box, search: secret_search.Search
 ) -> None:
-    check_environments(vault, search)
+    vaults.check_environments(vault, search)
 
 
 def test_only_the_named_files_hold_a_secret(vault: box.Box, search: secret_search.Search) -> None:
-    seen, wanted = {}, {f"{RUN}/keys/ed25519.key": {"seal-key"}, **{path: {name} for path, name in SOURCES.items()}}
+    wanted = {path: {name} for path, name in vaults.SOURCES.items()}
+    wanted[f"{RUN}/keys/ed25519.key"] = {"seal-key"}
     for program, names in {**PROGRAMS, ".values": PROGRAMS["api"] | PROGRAMS["worker"]}.items():
         wanted.update({f"{RUN}/secrets/{program}/{name}": {name} for name in names if not name.startswith("$")})
-    root = inside(vault, "")
-    read = set()
-    for top in WRITTEN:
+    root = vaults.inside(vault, "")
+    seen, read = {}, set()
+    for top in vaults.WRITTEN:
         for folder, _, names in os.walk(f"{root}{top}"):
             for path in (pathlib.Path(folder, name) for name in names):
                 if path.is_file() and not path.is_symlink():
@@ -276,7 +127,7 @@ def test_only_the_named_files_hold_a_secret(vault: box.Box, search: secret_searc
 
 
 def test_each_delivered_file_is_the_users_alone(vault: box.Box) -> None:
-    folder = inside(vault, f"{RUN}/secrets")
+    folder = vaults.inside(vault, f"{RUN}/secrets")
     modes = {path.relative_to(folder): path.stat().st_mode & 0o7777 for path in [folder, *folder.rglob("*")]}
     directories = {path for path in modes if (folder / path).is_dir()}
     assert {str(path) for path in directories} == {".", ".values", "api", "worker"}
@@ -294,19 +145,18 @@ def test_no_log_line_holds_a_secret(vault: box.Box, search: secret_search.Search
 
 
 def test_no_rpc_answer_holds_a_secret(vault: box.Box, search: secret_search.Search) -> None:
-    listed = methods(vault)
+    listed = vaults.methods(vault)
     wanted = [("system.methodHelp", method) for method in listed] + [
         ("system.methodSignature", method) for method in listed
     ]
     names = ("api", "worker", "neighbour", "probes", "bootstrap-seal")
-    for method in filter(is_reading, listed):
+    for method in filter(vaults.is_reading, listed):
         if not method.startswith("system.method"):
             shapes = ((), (0, 100_000), *((name,) for name in names), *((name, 0, 100_000) for name in names))
             wanted += [(method, *arguments) for arguments in shapes]
-    wanted.append(
-        ("system.multicall", [{"methodName": method, "params": ["api"]} for method in listed if is_reading(method)])
-    )
-    answers = calls(vault, *wanted)
+    together = [{"methodName": method, "params": ["api"]} for method in filter(vaults.is_reading, listed)]
+    wanted.append(("system.multicall", together))
+    answers = vaults.calls(vault, *wanted)
     assert len(answers) == len(wanted)
     answered = {answer["method"] for answer in answers if "answer" in answer}
     assert {
@@ -343,7 +193,8 @@ def test_no_layer_and_no_configuration_of_the_image_holds_a_secret(
     vault: box.Box, image: str, search: secret_search.Search, tmp_path: pathlib.Path
 ) -> None:
     """The container runs: what was given to it and what it generated never went into the image."""
-    saved, known = tmp_path / "image.tar", secret_search.Search({"program": (VAULT / "program.py").read_bytes()[:200]})
+    saved = tmp_path / "image.tar"
+    known = secret_search.Search({"program": (vaults.VAULT / "program.py").read_bytes()[:200]})
     box.engine_ok("save", "--format=docker-archive", f"--output={saved}", image)
     holders, layers = [], 0
     with tarfile.open(saved) as archive:
@@ -361,11 +212,8 @@ def test_no_layer_and_no_configuration_of_the_image_holds_a_secret(
 
 
 def test_a_program_of_the_same_uid_opens_nothing_of_pid_1_the_seal_and_the_probe_server(vault: box.Box) -> None:
-    seen = told(vault)["neighbour"]["opened"]
-    closed, opened = (
-        dict.fromkeys(("environ", "mem", "maps", "fd"), "EACCES"),
-        dict.fromkeys(("environ", "mem", "maps", "fd"), "opened"),
-    )
+    seen = vaults.told(vault)["neighbour"]["opened"]
+    closed, opened = (dict.fromkeys(("environ", "mem", "maps", "fd"), outcome) for outcome in ("EACCES", "opened"))
     assert seen == {"pid1": closed, "seal": closed, "probes": closed, "neighbour": opened, "api": opened}
 
 
@@ -430,7 +278,7 @@ def test_whatever_operators_do_is_answered_without_a_secret_and_delivers_them_ag
 ) -> None:
     ours = start(image, *box.HARDENED, *box.USER, *box.TMPFS, *given.options)
     ours.wait_until_sealed()
-    search = search_for(ours, given)
+    search = vaults.search_for(ours, given)
     done = [
         ("supervisor.signalProcess", "api", "CONT"),
         ("supervisor.signalProcessGroup", "api", "CONT"),
@@ -452,19 +300,19 @@ def test_whatever_operators_do_is_answered_without_a_secret_and_delivers_them_ag
         ("supervisor.stopAllProcesses",),
         ("supervisor.startAllProcesses",),
     ]
-    last = {"supervisor.restart", "supervisor.shutdown", "bootseal.fail"}
-    assert {method for method in methods(ours) if not is_reading(method)} == {call[0] for call in done} | last
-    for answer in calls(ours, *done):
+    changing = {method for method in vaults.methods(ours) if not vaults.is_reading(method)}
+    assert changing == {method for method, *_ in done} | {"supervisor.restart", "supervisor.shutdown", "bootseal.fail"}
+    for answer in vaults.calls(ours, *done):
         assert search.found(json.dumps(answer)) == set(), answer
     ours.fetch_until("8080/ready", lambda answer: answer.status == 200)
-    check_environments(ours, search)
+    vaults.check_environments(ours, search)
 
-    assert [answer["answer"] for answer in calls(ours, ("supervisor.restart",))] == [True]
-    box.wait_for(ours.events, lambda events: [event["event"] for event in events].count("BootstrapCompleted") == 2)
+    assert [answer["answer"] for answer in vaults.calls(ours, ("supervisor.restart",))] == [True]
+    box.wait_for(ours.log, lambda log: log.count('"BootstrapCompleted"') == 2)
     ours.fetch_until("8080/ready", lambda answer: answer.status == 200)
-    check_environments(ours, search)
-    assert {name: set(one["given"]) for name, one in told(ours).items()} == PROGRAMS
+    vaults.check_environments(ours, search)
+    assert {name: set(one["given"]) for name, one in vaults.told(ours).items()} == PROGRAMS
 
-    assert [answer["answer"] for answer in calls(ours, ("supervisor.shutdown",))] == [True]
+    assert [answer["answer"] for answer in vaults.calls(ours, ("supervisor.shutdown",))] == [True]
     assert ours.wait_until_exited() == 0
     assert search.found(ours.log()) == set()

@@ -221,3 +221,18 @@ def test_its_own_directory_is_removed(place: Path) -> None:
     )
     assert result.returncode == 0, result.stdout
     assert [item.name for item in place.iterdir() if item.name.startswith("bootseal-")] == []
+
+
+def test_the_lock_beside_the_manifest_is_honoured(place: Path) -> None:
+    (place / "tool").write_text("one")
+    path = write(place, {"artifacts": {"tool": "${here}/tool"}, "programs": {"a": {**QUICK, "artifacts": ["tool"]}}})
+    subprocess.run([*UP[:-1], "lock", str(path)], check=True, capture_output=True)
+    assert run(path, "--until-ready").returncode == 0
+    (place / "tool").write_text("two")
+    changed = run(path, "--until-ready")
+    assert changed.returncode == 6
+    assert f"{place}/tool (changed)" in changed.stdout + changed.stderr
+    (place / "closures.lock").write_text("")
+    emptied = run(path, "--until-ready")
+    assert emptied.returncode == 2
+    assert "E085" in emptied.stderr
