@@ -2,7 +2,7 @@
 
 Rules
 -----
-* Only names of ``ALLOWED``, ``LC_*`` and the manifest's ``boot.environment`` pass: ``/proc/1/environ`` and every
+* Only names of ``provisions.is_inherited`` and the manifest's ``boot.environment`` pass, and none that holds a secret: ``/proc/1/environ`` and every
   program's environment hold nothing else that the container was started with.
 * Stop signals are blocked over the exec and stay pending; the extension unblocks them inside supervisord.
 * A process that is not PID 1 becomes a subreaper (prctl(2)), so that no orphan escapes it.
@@ -13,21 +13,20 @@ from collections.abc import Mapping
 
 from contract import errors, exit_codes, rundir
 from entrypoint import phases, preflight, stop
-from manifest import plan
+from manifest import plan, provisions
 
-ALLOWED = frozenset(
-    {"PATH", "HOME", "USER", "LOGNAME", "HOSTNAME", "LANG", "LANGUAGE", "TZ", "TERM", "BOOTSEAL_SPEEDUPS"}
-)
 _PR_SET_CHILD_SUBREAPER = 36
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def environment(inherited: Mapping[str, str], declared: tuple[str, ...], run: rundir.RunDirectory) -> dict[str, str]:
-    """Return the environment of supervisord: what of ``inherited`` is allowed or ``declared``, and our own names."""
+def environment(inherited: Mapping[str, str], the_plan: plan.Plan, run: rundir.RunDirectory) -> dict[str, str]:
+    """Return the environment of supervisord: what of ``inherited`` is allowed or declared, and our own names."""
+    declared = the_plan.boot.environment
+    secret = {one.variable for one in the_plan.secrets}
     kept = {
         name: value
         for name, value in inherited.items()
-        if name in ALLOWED or name in declared or name.startswith("LC_")
+        if (provisions.is_inherited(name) or name in declared) and name not in secret
     }
     kept.setdefault("PATH", _DEFAULT_PATH)
     return {**kept, "TMPDIR": run.temporary, "BOOTSEAL_RUN_DIR": run.path}
@@ -47,7 +46,7 @@ def become_supervisord(loaded: plan.LoadedPlan, run: rundir.RunDirectory) -> Non
     stop.block()
     command = argv(loaded)
     try:
-        os.execve(command[0], command, environment(os.environ, loaded.plan.boot.environment, run))  # noqa: S606
+        os.execve(command[0], command, environment(os.environ, loaded.plan, run))  # noqa: S606
     except FileNotFoundError as error:
         raise phases.CannotHandOver(command[0], "it does not exist", "", exit_codes.NOT_FOUND) from error
     except OSError as error:

@@ -28,7 +28,7 @@ def deliver(
     the_plan: plan.Plan, run: rundir.RunDirectory, environment: Mapping[str, str], table: tuple[mounts.Mount, ...]
 ) -> dict[str, bytes]:
     """Read and deliver the secrets of ``the_plan`` and return them all by name; raises BootsealError or OSError."""
-    values = _read_all(the_plan.secrets, environment, table)
+    values = _read_all(the_plan.secrets, environment, _apart_from(run, table))
     delivered = [secret for secret in the_plan.secrets if secret.programs]
     clear(run)
     if delivered:
@@ -76,6 +76,11 @@ def clear(run: rundir.RunDirectory) -> None:
             os.close(fd)
     finally:
         os.close(parent)
+
+
+def _apart_from(run: rundir.RunDirectory, table: tuple[mounts.Mount, ...]) -> tuple[mounts.Mount, ...]:
+    """Return the mounts that do not hold the run directory: a tmpfs for /run is no secret's, and engines fill it from the image."""
+    return tuple(one for one in table if one.point != "/" and not f"{run.path}/".startswith(f"{one.point}/"))
 
 
 def _read_all(

@@ -213,7 +213,7 @@ class StageA:
 
     def _inherited(self) -> dict[str, str]:
         """Return the environment that programs inherit, for commands that are run here."""
-        inherited = handover.environment(os.environ, self.loaded.plan.boot.environment, self.run)
+        inherited = handover.environment(os.environ, self.loaded.plan, self.run)
         return {name: value for name, value in inherited.items() if name not in _OURS}
 
     def preflight(self) -> None:

@@ -20,7 +20,6 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from contract import acting, boot_record, errors, exit_codes, files, identity, rundir
-from entrypoint import handover
 from manifest import plan, provisions
 
 _SUPERVISED = frozenset({"SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME", "BOOTSEAL_RUN_DIR"})
@@ -78,11 +77,9 @@ def _confine(run: rundir.RunDirectory, the_plan: plan.Plan) -> None:
 def check_environment(environment: Mapping[str, str], the_plan: plan.Plan) -> Iterator[errors.BootsealError]:
     """Yield each variable that is not on the allow-list, by name only."""
     stage_b = the_plan.program(plan.STAGE_B)
-    allowed = (
-        handover.ALLOWED | _SUPERVISED | set(the_plan.boot.environment) | set(stage_b.environment if stage_b else ())
-    )
-    for name in sorted(environment.keys() - allowed):
-        if not name.startswith("LC_"):
+    declared = _SUPERVISED | set(the_plan.boot.environment) | set(stage_b.environment if stage_b else ())
+    for name in sorted(environment.keys() - declared):
+        if not provisions.is_inherited(name):
             remedy = f"name it in boot.environment if programs need it: [{name}]"
             yield errors.BootsealError(f"variable {name}", "it is not on the environment's allow-list", remedy)
 

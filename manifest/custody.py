@@ -3,7 +3,7 @@
 Pure functions over a sound manifest; each says which codes of ``manifest.rules`` it gives.
 """
 
-from manifest import order, provision, tree
+from manifest import order, provision, provisions, tree
 from manifest.diagnostics import Findings, quote
 from manifest.structure import Subject
 
@@ -64,6 +64,10 @@ def _check_variables(subject: Subject, findings: Findings) -> None:
             findings.add("E081", place, message, remedy)
     owners: dict[tuple[str, str], str] = {}
     for name, secret in manifest.secrets.items():
+        if secret.variable is not None and provisions.is_inherited(secret.variable):
+            place = tree.place_of(subject.root, ("secrets", name, "variable"))
+            message = f"every program inherits {quote(secret.variable)}: it cannot hold the secret {quote(name)}"
+            findings.add("E081", place, message, "choose another name")
         for program in secret.programs:
             if secret.env is None or program not in manifest.programs:
                 continue

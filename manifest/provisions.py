@@ -16,6 +16,16 @@ ARTIFACT_KINDS = (FILE, ELF, SCRIPT, PYTHON, NODE, TREE)
 PROGRAM_USERS = "program-users"
 """The exception under which PID 1 is root and every program has a user of its own."""
 
+_INHERITED = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "HOSTNAME", "LANG", "LANGUAGE", "TZ", "TERM", "BOOTSEAL_SPEEDUPS"}
+)
+
+
+def is_inherited(variable: str) -> bool:
+    """Say whether every program inherits ``variable`` of the container's environment, whatever the manifest says."""
+    return variable in _INHERITED or variable.startswith("LC_")
+
+
 RUNTIMES = ("shell", "python", "node", "ruby", "go", "java", "r", "perl")
 
 

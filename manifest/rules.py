@@ -341,8 +341,8 @@ _TABLE = (
     Rule(
         "E081",
         "a secret that every program would inherit",
-        "`boot.environment` hands a variable of the container to all programs. One that holds a secret is for those alone that "
-        "the secret names.",
+        "`boot.environment` hands a variable of the container to all programs, as HOME, TZ, LC_* and a few more are in any case. "
+        "One that holds a secret is for those alone that the secret names.",
     ),
     Rule("E082", "a key from two places", "A key that is in neither must be an error, so there can be only one."),
     Rule(

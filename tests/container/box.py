@@ -91,7 +91,11 @@ class Box:
     def __init__(self, image: str, *options: str, started: bool = True) -> None:
         """Create a container of ``image``, and start it unless told otherwise."""
         self.name = f"bootseal-test-{os.getpid()}-{next(_numbers)}"
-        engine_ok(*(["run", "--detach"] if started else ["create"]), "--name", self.name, *options, image)
+        try:
+            engine_ok(*(["run", "--detach"] if started else ["create"]), "--name", self.name, *options, image)
+        except BaseException:
+            self.remove()  # an engine that cannot start a container leaves it behind
+            raise
         self.host = testinfra.get_host(f"podman://{self.name}")
 
     def remove(self) -> None:

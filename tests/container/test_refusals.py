@@ -48,7 +48,7 @@ def test_a_missing_required_artifact_ends_the_boot_and_is_named(start: Start, sh
     [missing] = [event for event in ours.events() if event["event"] == "MissingArtifactDetected"]
     assert (missing["capability"], missing["path"]) == ("api", "/opt/shop/api.py")
     assert "artifact api: " in seen.cause
-    assert "api.py (missing)" in seen.cause
+    assert "/opt/shop/api.py (missing)" in seen.cause
     assert "SupervisorStarted" not in seen.names
 
 

@@ -37,14 +37,23 @@ def test_only_allowed_and_declared_names_pass():
         "PATH": "/bin", "HOME": "/root", "LC_ALL": "C", "LANG": "C", "TZ": "UTC", "DECLARED": "1", "SECRET": "hunter2",
         "LD_PRELOAD": "/x.so", "PYTHONPATH": "/x", "TMPDIR": "/somewhere", "BOOTSEAL_RUN_DIR": "/elsewhere", "lc_all": "x",
     }  # fmt: skip
-    assert handover.environment(inherited, ("DECLARED", "ABSENT"), RUN) == {
+    the_plan = boots.make_plan(boot=boots.boot_plan(environment=("DECLARED", "ABSENT")))
+    assert handover.environment(inherited, the_plan, RUN) == {
         "PATH": "/bin", "HOME": "/root", "LC_ALL": "C", "LANG": "C", "TZ": "UTC", "DECLARED": "1",
         "TMPDIR": "/run/x/tmp", "BOOTSEAL_RUN_DIR": "/run/x",
     }  # fmt: skip
 
 
+def test_what_a_secret_comes_from_does_not_pass_whatever_a_plan_declares():
+    secrets = (boots.secret("a", "api", generate_bytes=None, variable="LC_A"), boots.secret("b", "api", variable="B"))
+    the_plan = boots.make_plan(boot=boots.boot_plan(environment=("B",)), secrets=secrets)
+    assert handover.environment({"LC_A": "x", "B": "y", "PATH": "/bin"}, the_plan, RUN) == {
+        "PATH": "/bin", "TMPDIR": "/run/x/tmp", "BOOTSEAL_RUN_DIR": "/run/x",
+    }  # fmt: skip
+
+
 def test_there_is_always_a_path():
-    assert handover.environment({}, (), RUN)["PATH"].startswith("/usr/local/sbin:")
+    assert handover.environment({}, boots.make_plan(), RUN)["PATH"].startswith("/usr/local/sbin:")
 
 
 def test_the_interpreter_is_named_by_its_full_path_and_runs_isolated():

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from contract import errors, rundir
-from entrypoint import secret_delivery
+from entrypoint import mounts, secret_delivery
 from manifest import provisions
 from supervisord import credentials
 from tests.unit import boots, children, hardened
@@ -125,6 +125,19 @@ def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_delivered(run):
     with pytest.raises(errors.BootsealError, match=r"2 secrets .*ONE: it is not set.*TWO: it is not set"):
         deliver(run, boots.secret("fine", "a"), *lost)
     assert not os.path.exists(run.secrets)
+
+
+def test_the_mount_that_holds_the_run_directory_is_no_mount_of_a_secrets_own(run):
+    os.mkdir(f"{run.path}/given")
+    with open(f"{run.path}/given/s", "w") as file:
+        file.write("from the image")
+    secret = boots.secret("s", "a", generate_bytes=None, mounted=f"{run.path}/given/s")
+    the_plan = boots.make_plan(boots.program("a"), secrets=(secret,))
+    above = tuple(mounts.Mount(point, "tmpfs", False) for point in ("/", os.path.dirname(run.path), run.path))
+    with pytest.raises(errors.UnsafePath, match="mount of its own"):
+        secret_delivery.deliver(the_plan, run, {}, above)
+    own = mounts.Mount(f"{run.path}/given", "tmpfs", True)
+    assert secret_delivery.deliver(the_plan, run, {}, (*above, own)) == {"s": b"from the image"}
 
 
 def test_a_name_that_is_a_path_leaves_no_file_elsewhere(run):

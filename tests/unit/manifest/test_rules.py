@@ -282,6 +282,8 @@ CASES = [
     Case("E080", PROGRAM + "    environment: {S: x}\nsecrets: {s: {generate: 16, env: «S», programs: [a]}}\n", "its `environment`"),
     Case("E080", ONE + "secrets: {s: {generate: 16, env: S, programs: [a]}, t: {generate: 16, env: «S», programs: [a]}}\n", "the secret `s`"),
     Case("E081", ONE + "boot: {environment: [«S»]}\nsecrets: {s: {variable: S, programs: [a]}}\n", "secrets.s.programs"),
+    Case("E081", ONE + "secrets: {s: {variable: «LC_TOKEN», programs: [a]}}\n", "choose another name"),
+    Case("E081", ONE + "secrets: {s: {variable: «HOME», programs: [a]}}\n", "choose another name"),
     Case("E082", ONE + "identity: {keys: {ed25519: {file: /k, «secret»: s}}}\nsecrets: {s: {file: /s}}\n", "keep one of them"),
     Case("E083", PROGRAM + '    «user»: "7"\n', "add the exception"),
     Case("E083", PROGRAM + "    user: «0»\n", "PID 1 alone is"),
