@@ -10,7 +10,7 @@ Rules
   file holds, without one final newline where the source is a file: editors end a file with one, and every reader of a
   ``*_FILE`` variable takes it off. The file form is byte for byte the source.
 * A program is never started without a secret of its own; the error names the secret and never its value.
-* Last words are hidden (``contract.masking``) by the secrets of every program. While one of those cannot be read, no last
+* No eight bytes of a declared secret, whosever it is, stand in last words or STATUS (``contract.masking``). While one of those cannot be read, no last
   words are shown at all.
 """
 
@@ -65,10 +65,10 @@ class Credentials:
         """Return the bytes of ``secret``, which somebody is named for; raises BootsealError naming it."""
         return _read(secret, f"{values_directory(self.run)}/{secret.name}")
 
-    def texts(self) -> tuple[str, ...]:
+    def hidden(self) -> masking.Hidden:
         """Return all that must be hidden of all secrets, as text is decoded where it is shown; raises BootsealError."""
         delivered = (secret for secret in self.secrets if secret.programs)
-        return masking.parts(self.value(secret).decode("utf-8", "replace") for secret in delivered)
+        return masking.Hidden(self.value(secret).decode("utf-8", "replace") for secret in delivered)
 
 
 def as_variable(secret: provisions.SecretPlan, data: bytes) -> str:
@@ -87,17 +87,16 @@ def hiding(
     A secret that cannot be read is reported, and hides every line.
     """
     try:
-        declared = credentials.texts()
+        declared = credentials.hidden()
     except errors.BootsealError as error:
         report("last words are not shown", error)
         return lambda _program, _text: masking.SHOWN
-    hidden = {
-        name: masking.parts((*masking.secrets(environment), *declared)) for name, environment in environments.items()
-    }
+    own = {name: masking.suspected(environment) for name, environment in environments.items()}
+    nothing = masking.Hidden()
 
     @functools.lru_cache(maxsize=4096)  # the last lines are shown again with every change of the ledger
     def hide(program: str, text: str) -> str:
-        return masking.mask(text, hidden.get(program, declared))
+        return masking.mask(text, declared, own.get(program, nothing))
 
     return hide
 

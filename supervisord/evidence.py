@@ -43,7 +43,7 @@ class Sink(Protocol):
         """It said that it stops."""
 
     def said(self, name: str, status: str) -> None:
-        """Its own words about itself: printable, at most 256 characters, perhaps none."""
+        """Its own words about itself, as it said them; perhaps none. Who shows them hides its secrets and cleans them."""
 
     def extended(self, name: str, seconds: float) -> None:
         """It asks for so much time from now on."""

@@ -28,7 +28,7 @@ _MICROSECONDS = 1_000_000
 class Message:
     """What a datagram says; None where it says nothing of it.
 
-    ``state`` is READY, RELOADING or STOPPING; ``watchdog`` is ALIVE or ALARMED; ``faults`` say what was ignored and why.
+    ``status`` is as it was said: who shows it hides its secrets before ``clean`` cuts it. ``state`` is READY, RELOADING or STOPPING; ``watchdog`` is ALIVE or ALARMED; ``faults`` say what was ignored and why.
     """
 
     state: str | None = None
@@ -64,9 +64,14 @@ def parse(data: bytes) -> Message:
 
 
 def clean(text: str) -> str:
-    """Return ``text`` fit for one line of a log: printable, single spaces, at most STATUS_LIMIT characters."""
+    """Return ``text`` fit for one line of a log: ``one_line`` of at most STATUS_LIMIT characters."""
+    return one_line(text)[:STATUS_LIMIT].rstrip()
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` printable and with single spaces."""
     printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:STATUS_LIMIT].rstrip()
+    return " ".join(printable.split())
 
 
 def _fields(data: bytes) -> dict[bytes, bytes]:
@@ -83,7 +88,7 @@ def _status(fields: dict[bytes, bytes], faults: list[str]) -> str | None:
     if value is None:
         return None
     try:
-        return clean(value.decode())
+        return value.decode()
     except UnicodeDecodeError:
         faults.append("STATUS is not UTF-8")
         return None

@@ -17,6 +17,9 @@ import os
 import select
 import time
 from collections.abc import Callable
+from typing import NamedTuple
+
+from contract import masking
 
 _PIPE_BUF = 4096
 BACKLOG_LIMIT = 1024 * 1024
@@ -24,7 +27,7 @@ LINE_LIMIT = 16 * 1024
 LAST_LINES = 5
 _LAST_BYTES = 512
 _KEPT_BYTES = 4096
-"""Of each line: enough to know a secret that stands where the line is cut."""
+"""Of each line: enough to show _LAST_BYTES of it when secrets are hidden."""
 
 
 class Channel:
@@ -120,6 +123,14 @@ def _is_in_error(fd: int) -> bool:
     return bool(events) and not events[0][1] & select.POLLOUT
 
 
+class _Said(NamedTuple):
+    """A line that a program said, and whether its beginning and its end are where the line was cut."""
+
+    line: bytes
+    is_cut_before: bool
+    is_cut_behind: bool
+
+
 class LineForwarder:
     """Forwards programs' output in whole lines and remembers the last lines of each program."""
 
@@ -130,18 +141,20 @@ class LineForwarder:
         self._channels = channels
         self._mask = mask
         self._partial: dict[tuple[str, str], bytes] = {}
-        self._last: dict[tuple[str, str], collections.deque[bytes]] = {}
+        self._cut: set[tuple[str, str]] = set()
+        self._last: dict[tuple[str, str], collections.deque[_Said]] = {}
 
     def take(self, program: str, stream: str, data: bytes) -> None:
         """Forward the complete lines of ``data`` and keep the rest until its line is complete."""
         key = (program, stream)
         whole, separator, rest = (self._partial.pop(key, b"") + data).rpartition(b"\n")
-        if len(rest) > LINE_LIMIT:
+        is_cut = len(rest) > LINE_LIMIT
+        if is_cut:
             whole, separator, rest = whole + separator + rest, b"\n", b""
         if rest:
             self._partial[key] = rest
         if whole or separator:
-            self._forward(program, stream, whole + b"\n")
+            self._forward(program, stream, whole + b"\n", is_cut)
 
     def end(self, program: str) -> None:
         """Forward what is left of ``program``'s last line: its process ended."""
@@ -158,8 +171,10 @@ class LineForwarder:
         lines: list[str] = []
         left = _LAST_BYTES
         said = self._last.get((program, "stderr")) or self._last.get((program, "stdout")) or collections.deque()
-        for line in reversed(said):  # masked before it is cut: half a secret is not recognised
-            text = self._mask(program, line.decode("utf-8", "replace"))
+        for one in reversed(said):  # masked before it is cut: half a secret is not recognised
+            text = self._mask(program, one.line.decode("utf-8", "replace"))
+            text = text[masking.MARGIN if one.is_cut_before else 0 :]
+            text = text[: -masking.MARGIN] if one.is_cut_behind else text
             shown = text.encode("utf-8", "replace")[:_LAST_BYTES]
             left -= len(shown)
             if left < 0:
@@ -167,8 +182,18 @@ class LineForwarder:
             lines.append(shown.decode("utf-8", "ignore"))
         return tuple(reversed(lines))
 
-    def _forward(self, program: str, stream: str, data: bytes) -> None:
+    def _forward(self, program: str, stream: str, data: bytes, is_cut: bool = False) -> None:
+        """Write ``data``, whole lines, of which the last ``is_cut``, and remember its last lines."""
+        key = (program, stream)
         self._channels[stream].write(data)
-        last = self._last.setdefault((program, stream), collections.deque(maxlen=LAST_LINES))
-        for line in b"\n".join(data[:-1].rsplit(b"\n", LAST_LINES)[-LAST_LINES:]).splitlines()[-LAST_LINES:]:
-            last.append(line[:_KEPT_BYTES])
+        last = self._last.setdefault(key, collections.deque(maxlen=LAST_LINES))
+        pieces = data[:-1].rsplit(b"\n", LAST_LINES)
+        lines = b"\n".join(pieces[-LAST_LINES:]).splitlines()
+        goes_on = key in self._cut and len(pieces) <= LAST_LINES
+        for index, line in list(enumerate(lines))[-LAST_LINES:]:
+            is_end_cut = len(line) > _KEPT_BYTES or (is_cut and index == len(lines) - 1)
+            last.append(_Said(line[:_KEPT_BYTES], goes_on and index == 0, is_end_cut))
+        if is_cut:
+            self._cut.add(key)
+        else:
+            self._cut.discard(key)

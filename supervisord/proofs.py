@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from contract import events
-from supervisord import entries, ledger, readiness_book
+from supervisord import entries, ledger, notify, readiness_book
 
 _REFUSALS_TOLD = 20
 _REASON_LIMIT = 300
@@ -43,7 +43,8 @@ class Proofs:
 
     def said(self, name: str, status: str) -> None:
         """The program says what it does."""
-        shown = self.hide(name, status)
+        line = notify.one_line(self.hide(name, status))
+        shown = notify.clean(self.hide(name, line))  # hidden before it is cut, and in what drawing together makes of it
 
         def to(entry: entries.Entry) -> entries.Entry:
             return ledger.with_status(entry, shown)
@@ -109,15 +110,16 @@ class Proofs:
             return
         kind = self._book.entries[name].program.ready.kind
         now = entries.now()
+        shown = self.hide(name, reason)[:_REASON_LIMIT]
         match purpose:
             case "ready" if self._book.entries[name].program.ready.check is None:
                 self.refused(f"a verdict on {name}, whose readiness is not checked from outside")
             case "ready" if ok:
                 self.proven(name, f"{kind} check")
             case "ready":
-                self._book.note(name, now, check_reason=reason[:_REASON_LIMIT])
+                self._book.note(name, now, check_reason=shown)
             case "live":
-                self._book.note(name, now, live_ok=ok, live_reason=reason[:_REASON_LIMIT], live_at=now.monotonic)
+                self._book.note(name, now, live_ok=ok, live_reason=shown, live_at=now.monotonic)
 
     def _run(self, name: str) -> entries.Run | None:
         entry = self._book.entries.get(name)

@@ -7,12 +7,14 @@ Rules
 * It is always reaped, by the thread that waits for it, whatever becomes of the check. The group is killed only while the
   command is not reaped: until then its number cannot belong to others.
 * Its end is waited for, not the end of its output, which a grandchild may hold open. Of its output the last 4 KiB are
-  kept and some 200 characters are shown, without any secret and any value of its environment, which may be one.
+  kept and some 200 characters are shown, without any secret and any value of its environment, which may be one. What was
+  kept begins where the output was cut, perhaps within a secret: that edge is not shown.
 * It is given the environment, secrets, user and directory of its program, nothing to read, and none of our descriptors.
 """
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -40,6 +42,7 @@ def use(given: credentials.Credentials) -> None:
     """Give checks the secrets of their programs from now on."""
     global _given  # noqa: PLW0603  (one boot a process, and a check knows its program only)
     _given = given
+    _hidden_of.cache_clear()
 
 
 async def check(wanted: plan.CheckPlan, program: plan.ProgramPlan) -> verdict.Outcome:
@@ -74,7 +77,7 @@ async def check(wanted: plan.CheckPlan, program: plan.ProgramPlan) -> verdict.Ou
         if code == 0:
             return verdict.PASSED
         ended = f"exited with code {code}" if code > 0 else f"was killed by signal {-code}"
-        said = masked(output.text(), environment, _declared())[-_SHOWN_CHARACTERS:]
+        said = _said(output, environment)[-_SHOWN_CHARACTERS:]
         return verdict.failed(f"{wanted.argv[0]} {ended}{f': {said}' if said else ''}")
 
 
@@ -87,22 +90,28 @@ def environment_of(program: plan.ProgramPlan) -> dict[str, str]:
     return spawn.environment(program, inherited) | _given.environment(program.name)
 
 
-def masked(text: str, environment: dict[str, str], declared: tuple[str, ...] | None = ()) -> str:
-    """Return ``text`` without the secrets ``declared`` and the values of ``environment``; what is shorter than 8 is no secret.
+def masked(text: str, environment: dict[str, str], declared: masking.Hidden | None = None) -> str:
+    """Return ``text`` without the secrets ``declared``, those of ``environment`` by their names, and all its other values.
 
-    Where the secrets are not known (None), nothing is shown.
+    A value shorter than 8 is no secret.
     """
-    if declared is None:
-        return masking.SHOWN
-    values = [value for value in environment.values() if len(value) >= _LEAST_SECRET]
-    return masking.mask(text, sorted((*values, *declared), key=len, reverse=True)).strip()
+    values = {name: value for name, value in environment.items() if len(value) >= _LEAST_SECRET}
+    own = masking.suspected(values), masking.Hidden(words=values.values())
+    return masking.mask(text, *own, *(() if declared is None else (declared,)))
 
 
-def _declared() -> tuple[str, ...] | None:
+def _said(output: "_Output", environment: dict[str, str]) -> str:
+    """Return what is shown of ``output``; where the secrets are not known, nothing."""
     try:
-        return _given.texts()
+        text = masked(output.text(), environment, _hidden_of(_given))
     except errors.BootsealError:
-        return None
+        return masking.SHOWN
+    return text[masking.MARGIN if output.was_cut else 0 :].strip()
+
+
+@functools.lru_cache(maxsize=1)  # they are what they are for this boot, and a check may fail every second
+def _hidden_of(given: credentials.Credentials) -> masking.Hidden:
+    return given.hidden()
 
 
 def _place(program: plan.ProgramPlan) -> dict[str, Any]:
@@ -149,6 +158,7 @@ class _Output:
         self._fd = reading
         self._loop = asyncio.get_running_loop()
         self._kept = b""
+        self.was_cut = False
         self._pause: asyncio.TimerHandle | None = None
         os.set_blocking(reading, False)
 
@@ -185,5 +195,7 @@ class _Output:
             data = os.read(self._fd, _CHUNK)
         except BlockingIOError:
             return -1
-        self._kept = (self._kept + data)[-_KEPT_BYTES:]
+        limit = _KEPT_BYTES + masking.MARGIN
+        self.was_cut = self.was_cut or len(self._kept) + len(data) > limit
+        self._kept = (self._kept + data)[-limit:]
         return len(data)

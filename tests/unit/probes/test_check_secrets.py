@@ -70,3 +70,38 @@ def test_a_directory_that_the_user_may_not_enter_is_the_reason(run, tmp_path):
     closed.mkdir(mode=0o700)
     reason = shell("true", user=provisions.User(1001, 1002), directory=str(closed)).reason
     assert reason == f"/bin/sh exited with code 127: {closed}: permission denied"
+
+
+@pytest.fixture
+def long_secret(tmp_path):
+    """A secret that is longer than all that is kept of a check's output."""
+    made = rundir.open_or_create(f"{tmp_path}/long-run")
+    value = "".join(f"{number:05x}é" for number in range(0, 1_000_000, 1021))
+    os.makedirs(credentials.values_directory(made))
+    files.write_atomically(f"{credentials.values_directory(made)}/key", value.encode(), 0o400)
+    execute.use(credentials.Credentials((boots.secret("key", "api"),), made))
+    yield value, f"{credentials.values_directory(made)}/key"
+    execute.use(credentials.Credentials((), made))
+
+
+@pytest.mark.parametrize("behind", [0, 1, 50, 190, 3900, 4090, 4096, 4100, 4105, 4111, 4112])
+def test_wherever_the_output_of_a_check_is_cut_no_part_of_a_secret_is_shown(long_secret, behind):
+    value, path = long_secret
+    assert len(value.encode()) > 5000
+    for rest in (f"printf '%{behind}s' | tr ' ' .", f"head -c {behind} {path}", f"printf .; head -c {behind} {path}"):
+        reason = shell(f"cat {path}; {rest}; exit 1", "web").reason
+        said = reason.removeprefix("/bin/sh exited with code 1").removeprefix(": ")
+        assert said.replace("*", "").strip(".") == ""
+
+
+def test_the_next_boots_secrets_are_hidden_and_not_the_last_ones(run):
+    assert shell(f"echo {VALUE}; exit 1", "web").reason.endswith(": ***")
+    files.write_atomically(f"{credentials.values_directory(run)}/key", b"another-one", 0o400)
+    execute.use(credentials.Credentials((boots.secret("key", "api", environment="KEY"),), run))
+    assert shell(f"echo {VALUE} another-one; exit 1", "web").reason.endswith(f": {VALUE} ***")
+
+
+def test_other_values_of_the_environment_are_hidden_whole_and_their_parts_are_words(run):
+    environment = {"PLACE": "/srv/app/data", "DB_PASSWORD": "sesame-open-now", "SHORT": "sesame"}
+    text = "/srv/app/data /srv/app/logs sesame open-now! sesame-op"
+    assert execute.masked(text, environment) == "*** /srv/app/logs sesame ***! ***"

@@ -71,7 +71,7 @@ def test_a_secret_that_cannot_be_read_is_named_and_is_never_left_out(run, fault)
             act("api")
         assert "hunter2" not in str(caught.value)
     with pytest.raises(errors.BootsealError, match="secret one"):
-        given.texts()
+        given.hidden()
     assert given.environment("web") == {}
 
 

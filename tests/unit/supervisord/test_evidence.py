@@ -177,7 +177,7 @@ def test_what_a_program_says_is_told_under_its_name_words_before_the_state(world
     told = world.run("api", code)
     pid = world.running[0].pid
     assert told == [
-        ("said", "api", "serving it"), ("watchdog_interval", "api", 0.5), ("extended", "api", 2.5),
+        ("said", "api", "serving  it"), ("watchdog_interval", "api", 0.5), ("extended", "api", 2.5),
         ("proven", "api", "READY=1"), ("alive", "api"), ("main_pid", "api", pid), ("withdrawn", "api", "is reloading"),
         ("alarmed", "api"), ("stopping", "api"), ("said", "api", ""),
     ]  # fmt: skip

@@ -141,8 +141,9 @@ def test_whatever_the_bytes_are_what_they_say_makes_sense(data):
     for seconds in (said.extend_seconds, said.watchdog_seconds):
         assert seconds is None or (math.isfinite(seconds) and 1e-6 <= seconds <= 86400.0)
     if said.status is not None:
-        assert said.status.isprintable()
-        assert len(said.status) <= 256
+        cleaned = notify.clean(said.status)
+        assert cleaned.isprintable()
+        assert len(cleaned) <= 256
     if said.is_barrier:
         assert said == notify.Message(is_barrier=True, faults=said.faults)
     assert all(fault.isprintable() and len(fault) < 100 for fault in said.faults)

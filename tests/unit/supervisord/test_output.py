@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract import masking as masks
 from supervisord import output
 
 
@@ -273,11 +274,58 @@ def test_a_secret_in_a_long_line_is_not_cut_from_its_front_either(behind):
     assert lines.last_lines("a") == ("***" + "y" * 509,)
 
 
+@st.composite
+def outputs(draw):
+    """What programs print around a secret at each place where a line is cut, and in which pieces it comes."""
+    secret = draw(st.text(alphabet="abcdefgh0123é", min_size=8, max_size=60)) * draw(
+        st.sampled_from([1, 1, 10, 200, 1500])
+    )
+    cut = draw(st.sampled_from([0, 512, 4096, output.LINE_LIMIT, 2 * output.LINE_LIMIT]))
+    before = b"." * max(0, cut - draw(st.integers(0, len(secret.encode()) + 10)))
+    ends = draw(st.sampled_from([b"\n", b"\r", b""])), draw(st.sampled_from([b"\n", b"....", b"." * 5000 + b"\n"]))
+    data = before + ends[0] + secret.encode() + ends[1]
+    size = draw(st.sampled_from([1000, 4096, 16_384, 100_000]))
+    return secret, [data[at : at + size] for at in range(0, len(data), size)]
+
+
+@given(outputs())
+def test_wherever_a_line_is_cut_no_eight_characters_of_a_secret_are_in_the_last_lines(said):
+    secret, pieces = said
+    index = masks.Hidden([secret])
+    lines = output.LineForwarder({"stdout": Sink(), "stderr": Sink()}, lambda _, text: masks.mask(text, index))
+    for piece in pieces:
+        lines.take("a", "stderr", piece)
+    lines.end("a")
+    runs = {secret[at : at + 8] for at in range(len(secret) - 7)}
+    shown = lines.last_lines("a")
+    assert not [line for line in shown for at in range(len(line)) if line[at : at + 8] in runs]
+
+
+@pytest.mark.parametrize("there", range(1, 14))
+def test_a_secret_that_is_cut_in_two_where_a_line_grew_too_long_leaves_no_part_of_it(there):
+    """Both halves are too short to be recognised, and could be read one after the other."""
+    index = masks.Hidden(["hunter22sesame"])
+    lines = output.LineForwarder({"stdout": Sink(), "stderr": Sink()}, lambda _, text: masks.mask(text, index))
+    lines.take("a", "stdout", b"." * output.LINE_LIMIT + b"\r" + b"-" * 20 + b"hunter22sesame"[:there])
+    lines.take("a", "stdout", b"hunter22sesame"[there:] + b"-" * 20 + b"\n")
+    assert [line for line in lines.last_lines("a") if not line.startswith(".")][-1].strip("-*") == ""
+    assert not any(set(line) - set(".-*") for line in lines.last_lines("a"))
+
+
+@pytest.mark.parametrize("there", range(1, 14))
+def test_where_a_long_line_is_cut_behind_what_is_hidden_no_part_of_a_secret_is_left(there):
+    long = "".join(f"{number:05d}" for number in range(1000))
+    index = masks.Hidden([long, "hunter22sesame"])
+    lines = output.LineForwarder({"stdout": Sink(), "stderr": Sink()}, lambda _, text: masks.mask(text, index))
+    lines.take("a", "stdout", b"." * 40 + long[: 4056 - there].encode() + b"hunter22sesame" + b"." * 99 + b"\n")
+    assert set(lines.last_lines("a")[0]) <= set(".*")
+
+
 def test_what_is_kept_of_a_program_is_bounded_whatever_it_prints():
     lines, _, _ = forwarder()
     for _ in range(50):
         lines.take("a", "stderr", (b"x" * 15_000 + b"\n") * 20)
-    assert sum(map(len, lines._last["a", "stderr"])) <= 5 * 4096
+    assert sum(len(said.line) for said in lines._last["a", "stderr"]) <= 5 * 4096
 
 
 def test_the_last_lines_are_at_most_512_bytes_and_the_newest_win():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract import clock, events, snapshot
+from contract import clock, events, masking, snapshot
 from manifest import plan
 from supervisord import entries, proofs, readiness_book
 from tests.unit import boots
@@ -113,6 +113,44 @@ def test_what_a_program_says_of_itself_is_shown_and_decides_nothing(box):
     assert box.book.entries["api"].status == "warming up"
     assert not box.book.is_ready("api")
     box.proofs.said("stranger", "x")
+    box.proofs.said("api", "  \x1bat\n work " + "x" * 300)
+    assert box.book.entries["api"].status == "at work " + "x" * 248
+
+
+@pytest.mark.parametrize("there", range(1, 14))
+def test_where_a_status_is_cut_no_part_of_a_secret_is_left(box, there):
+    hidden = masking.Hidden(["hunter22sesame", "hunter2 sesame"])
+    box.proofs.hide = lambda _name, text: masking.mask(text, hidden)
+    for printed in ("hunter22sesame", "hunter2\t\tsesame"):
+        box.proofs.said("api", "." * (256 - there) + printed + "." * 20)
+        assert box.book.entries["api"].status.strip(".*") == ""
+
+
+def test_a_secret_of_much_white_space_is_hidden_before_it_is_drawn_together_and_after(box):
+    hidden = masking.Hidden(["ab\tcd\tef  gh\tij\tkl", "one two three"])
+    box.proofs.hide = lambda _name, text: masking.mask(text, hidden)
+    box.proofs.said("api", "is ab\tcd\tef  gh\tij\tkl and one\ttwo\t\tthree")
+    assert box.book.entries["api"].status == "is *** and ***"
+
+
+@given(
+    st.text(alphabet="abcdef0123 \té", min_size=8, max_size=50).filter(lambda one: len(one.strip()) >= 8),
+    st.sampled_from([1, 7, 40]), st.integers(0, 320), st.sampled_from(["", " ", "\t\t"]),
+)  # fmt: skip
+def test_wherever_a_status_or_a_reason_is_cut_no_eight_characters_of_a_secret_are_shown(word, times, place, gap):
+    box, secret = Box(), word.strip() * times
+    hidden = masking.Hidden([secret])
+    box.proofs.hide = lambda _name, text: masking.mask(text, hidden)
+    box.proofs.said("api", "." * place + gap + secret + gap + "." * 300)
+    box.proofs.verdict(
+        {"program": "web", "pid": 42, "pid_start": 7, "purpose": "ready", "ok": False, "reason": "." * place + secret}
+    )
+    run = box.run("web")
+    assert run.check_reason
+    for shown in (box.book.entries["api"].status, run.check_reason):
+        for at in range(len(secret) - 7):
+            piece = secret[at : at + 8]
+            assert len(piece.encode()[:8].strip()) < 4 or piece not in shown
 
 
 def test_the_watchdog_begins_with_readiness_and_every_word_moves_it(box):
