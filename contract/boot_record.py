@@ -1,13 +1,22 @@
-"""``boot.json``: which boot this is, written by Stage A and counted on by PID 1 at every generation."""
+"""``boot.json``: which boot this is, written by Stage A and counted on by PID 1 at every generation.
+
+Rules
+-----
+* What is written can be read: each warning and each closure's reason is printable and cut to a length, and warnings that the
+  reader's limit has no room for are counted instead. A boot that may go on never fails for what there is to tell of it.
+"""
 
 import dataclasses
 import json
 from typing import Any
 
-from contract import decode, files, records, rundir
+from contract import decode, errors, files, records, rundir
 
 SCHEMA = "bootseal.boot/2"
 _LIMIT = 1024 * 1024
+_TEXT_LENGTHS = (500, 100, 20)
+"""How long a warning or a reason may be, and where so many closures have one that little room is left."""
+_LEFT_OUT_BYTES = 200
 
 
 @records.dataclass(frozen=True)
@@ -64,9 +73,45 @@ class PhaseTiming:
 
 
 def write(run: rundir.RunDirectory, record: BootRecord) -> None:
-    """Write ``record`` to the run directory, mode 0444; raises OSError."""
-    text = json.dumps(dataclasses.asdict(record), sort_keys=True)
-    files.write_atomically(run.boot_record, text.encode() + b"\n", 0o444)
+    """Write ``record``, bounded, to the run directory, mode 0444; raises OSError."""
+    files.write_atomically(run.boot_record, _encode(_bounded(record)), 0o444)
+
+
+def _encode(record: BootRecord) -> bytes:
+    return json.dumps(dataclasses.asdict(record), sort_keys=True).encode() + b"\n"
+
+
+def _bounded(record: BootRecord) -> BootRecord:
+    """Return ``record`` as the reader takes it; its closures stay, whatever there is of them."""
+    for length in _TEXT_LENGTHS:
+        closures = tuple(
+            dataclasses.replace(one, reason=_shortened(one.reason, length)) if one.reason else one
+            for one in record.closures
+        )
+        bare = dataclasses.replace(record, warnings=(), closures=closures)
+        room = _LIMIT - len(_encode(bare))
+        if room > _LIMIT // 2:
+            break
+    warnings = tuple(_shortened(one, _TEXT_LENGTHS[0]) for one in record.warnings)
+    return dataclasses.replace(bare, warnings=_fitting(warnings, room))
+
+
+def _shortened(text: str, length: int) -> str:
+    shown = errors.printable(text[: length + 1])
+    return shown if len(shown) <= length else f"{shown[: length - 1]}…"
+
+
+def _fitting(warnings: tuple[str, ...], room: int) -> tuple[str, ...]:
+    """Return as many of ``warnings`` as ``room`` bytes hold, and how many that leaves out."""
+    sizes = [len(json.dumps(one)) + len(", ") for one in warnings]
+    if sum(sizes) <= room:
+        return warnings
+    room -= _LEFT_OUT_BYTES
+    kept = 0
+    while room >= sizes[kept]:
+        room -= sizes[kept]
+        kept += 1
+    return (*warnings[:kept], f"{len(warnings) - kept} more warnings are left out here; the events have them")
 
 
 def next_generation(run: rundir.RunDirectory, record: BootRecord, generation: int) -> BootRecord:

@@ -27,6 +27,17 @@ class InvalidRecord(BootsealError):
     """Bytes from outside do not decode to what they claim to be."""
 
 
+def printable(text: str) -> str:
+    """Return ``text`` with all that is not printable escaped: a file's name holds any byte but two."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else _escaped(one) for one in text)
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte that is no UTF-8 (PEP 383)
+        return f"\\x{ord(character) & 0xFF:02x}"
+    return ascii(character)[1:-1]
+
+
 def describe_os_error(error: OSError) -> str:
     """Return the reason of ``error`` in words, without its path."""
     return error.strerror or type(error).__name__

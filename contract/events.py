@@ -148,7 +148,7 @@ def append(path: str, data: bytes) -> bool:
     """Append one line to the bounded file ``path`` in one write; say whether it is there."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        fd = os.open(path, flags, 0o644)
+        fd = os.open(path, flags, 0o600)
     except OSError:
         return False
     try:

@@ -31,8 +31,8 @@ def write_atomically(path: str, data: bytes, mode: int, *, dir_fd: int | None = 
         folder_fd = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         temporary = f".{name[:80]}.{os.getpid()}.{os.urandom(6).hex()}"
-        fd = os.open(temporary, _TEMPORARY_FLAGS, 0o600, dir_fd=folder_fd)
         try:
+            fd = os.open(temporary, _TEMPORARY_FLAGS, 0o600, dir_fd=folder_fd)  # inside: a stop may come as it returns
             try:
                 os.fchmod(fd, mode)
                 write_all(fd, data)
@@ -41,7 +41,7 @@ def write_atomically(path: str, data: bytes, mode: int, *, dir_fd: int | None = 
                 os.close(fd)
             os.rename(temporary, name, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
         except BaseException as error:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # where none could be made, none can be removed
                 os.unlink(temporary, dir_fd=folder_fd)
             if isinstance(error, OSError) and error.filename is None:
                 error.filename = path  # write(2) and fsync(2) know only a descriptor

@@ -96,21 +96,26 @@ def _keep(name: str, data: bytes, dir_fd: int) -> None:
     """Write the new key file ``name`` of the directory ``dir_fd``; raises FileExistsError, UnsafePath or OSError."""
     temporary = f".{name}.{os.getpid()}.{os.urandom(6).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(temporary, flags, 0o600, dir_fd=dir_fd)
     try:
+        fd = os.open(temporary, flags, 0o600, dir_fd=dir_fd)  # inside: a stop may come as it returns
         try:
             os.fchmod(fd, 0o600)
             files.write_all(fd, data)
             os.fsync(fd)
         finally:
             os.close(fd)
+        _link(temporary, name, dir_fd)
+    finally:
+        with contextlib.suppress(OSError):  # where none could be made, none can be removed
+            os.unlink(temporary, dir_fd=dir_fd)
+    os.fsync(dir_fd)
+
+
+def _link(temporary: str, name: str, dir_fd: int) -> None:
+    try:
         os.link(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         why = f"its file system makes no hard link: {errors.describe_os_error(error)}"
         raise errors.UnsafePath(f"key {name}", why, "keep keys on a local file system") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=dir_fd)
-    os.fsync(dir_fd)

@@ -6,6 +6,7 @@ the time. Each of our processes calls it once in its life at least.
 
 SET_PDEATHSIG = 1
 GET_DUMPABLE, SET_DUMPABLE = 3, 4
+SET_CHILD_SUBREAPER = 36
 SET_NO_NEW_PRIVS = 38
 _RTLD_LAZY = 1
 

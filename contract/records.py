@@ -23,6 +23,8 @@ else:
 def _define(cls: type) -> type:
     made: Any = dataclasses.dataclass(init=False, repr=False, eq=False)(cls)
     fields = dataclasses.fields(made)
+    if hasattr(cls, "__post_init__") or not all(field.init for field in fields):
+        raise TypeError(f"{cls.__qualname__} needs the library's dataclass: a record is what it is given")
     made.__init__ = _initialiser(cls.__qualname__, fields)
     made.__repr__ = _describe
     made.__eq__ = _equals

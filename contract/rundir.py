@@ -8,17 +8,27 @@ Rules
   others; else the boot fails.
 * AF_UNIX paths hold 107 bytes (unix(7)); supervisor binds ``supervisor.sock.PID`` first and links it, so
   that is the longest.
+* It belongs to one boot: the first thing a boot does in it is to claim it, and a claim holds while its process lives.
 """
 
 import contextlib
+import errno
 import os
 import stat
 
-from contract import directories, errors, records
+from contract import clearing, directories, errors, files, process, records
 
 DEFAULT = "/run/bootseal"
 _UNIX_PATH_BYTES = 107
 _LONGEST_SOCKET = "supervisor.sock.4194304"
+_MACHINE_BOOT = "/proc/sys/kernel/random/boot_id"
+_CLAIM_LIMIT = 200
+_NO_CLAIM = {errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EACCES}
+"""No file stands there, or none that we wrote: ours can be read."""
+
+
+class Taken(errors.UnsafePath):
+    """The run directory belongs to another boot, which lives."""
 
 
 @records.dataclass(frozen=True)
@@ -31,6 +41,11 @@ class RunDirectory:
     def seal(self) -> str:
         """The seal: written once a generation, mode 0444."""
         return f"{self.path}/bootstrap.done"
+
+    @property
+    def claim(self) -> str:
+        """The process that the directory belongs to; see ``claim``."""
+        return f"{self.path}/boot.claim"
 
     @property
     def boot_record(self) -> str:
@@ -145,6 +160,20 @@ def _prove_writable(path: str, fd: int) -> None:
     probe = (
         f".writable.{os.urandom(6).hex()}"  # a pid returns: a probe that a killed boot left would stop every later one
     )
+    linked = f"{probe}.link"
+    try:
+        _try_to_make(path, probe, fd)
+        os.link(probe, linked, src_dir_fd=fd, dst_dir_fd=fd)
+    except OSError as error:
+        why = f"its file system makes no hard link, which supervisor needs: {errors.describe_os_error(error)}"
+        raise errors.UnsafePath(f"run directory {path}", why, "mount a tmpfs there") from error
+    finally:
+        for name in (probe, linked):
+            with contextlib.suppress(OSError):  # where none could be made, none can be removed
+                os.unlink(name, dir_fd=fd)
+
+
+def _try_to_make(path: str, probe: str, fd: int) -> None:
     try:
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=fd))
     except OSError as error:
@@ -153,16 +182,60 @@ def _prove_writable(path: str, fd: int) -> None:
             f"it cannot be written: {errors.describe_os_error(error)}",
             "mount a writable tmpfs there",
         ) from error
-    linked = f"{probe}.link"
+
+
+def claim(run: RunDirectory) -> None:
+    """Make ``run`` this process's, for as long as it lives, over execve(2) too; raises Taken naming whose it is, or OSError.
+
+    The claim is a file: supervisord's reload closes descriptors, and would drop one that holds a lock. While it is judged and
+    replaced, the directory is locked (flock(2)), so that of two boots one wins.
+    """
+    import fcntl
+
+    fd, _ = directories.open_confined(run.path)
     try:
-        os.link(probe, linked, src_dir_fd=fd, dst_dir_fd=fd)
-    except OSError as error:
-        why = f"its file system makes no hard link, which supervisor needs: {errors.describe_os_error(error)}"
-        raise errors.UnsafePath(f"run directory {path}", why, "mount a tmpfs there") from error
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        name = os.path.basename(run.claim)
+        _judge_claim(run, name, fd)
+        clearing.clear(fd, name)
+        made = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o444, dir_fd=fd)
+        try:
+            files.write_all(made, f"{os.getpid()} {process.start_time() or 0} {_machine_boot()}\n".encode())
+            os.fchmod(made, 0o444)
+        finally:
+            os.close(made)
     finally:
-        for name in (probe, linked):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=fd)
+        os.close(fd)
+
+
+def _judge_claim(run: RunDirectory, name: str, fd: int) -> None:
+    """Raise Taken when the claim is of another process that lives.
+
+    A start time counts from the machine's boot, so it names a process within that boot alone. A claim that is cut was being
+    written by a boot that is no more: the lock was free.
+    """
+    try:
+        pid, start, machine_boot = files.read_bounded(name, _CLAIM_LIMIT, dir_fd=fd).decode().rstrip("\n").split(" ")
+        holder, started = int(pid), int(start)
+    except (ValueError, errors.UnsafePath):
+        return
+    except OSError as error:
+        if error.errno in _NO_CLAIM:
+            return
+        raise
+    if machine_boot != _machine_boot() or holder == os.getpid() or not process.is_alive(holder, started):
+        return
+    why = f"it belongs to the boot of process {holder}, which runs"
+    raise Taken(f"run directory {run.path}", why, "stop that one, or boot with another --run-dir")
+
+
+def _machine_boot() -> str:
+    """Return the random id of this boot of the machine (random(4)), "-" where the kernel does not tell."""
+    try:
+        with open(_MACHINE_BOOT, encoding="ascii") as file:
+            return file.read().strip() or "-"
+    except OSError:
+        return "-"
 
 
 def remove_leftovers(run: RunDirectory) -> None:
@@ -184,19 +257,9 @@ def remove_leftovers(run: RunDirectory) -> None:
 def remove_seal(run: RunDirectory) -> bool:
     """Remove the seal of an earlier boot or generation, and then its statement; say whether there was a seal.
 
-    Whatever stands in their places is removed, a directory only when it is empty. The seal goes first: nobody finds one
-    without its statement.
+    Whatever stands in their places is removed; see ``contract.clearing``. The seal goes first: nobody finds one without its
+    statement.
     """
-    was_sealed = _remove(run.seal)
-    _remove(run.attestation)
+    was_sealed = clearing.clear_path(run.seal)
+    clearing.clear_path(run.attestation)
     return was_sealed
-
-
-def _remove(path: str) -> bool:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return False
-    except IsADirectoryError:
-        os.rmdir(path)
-    return True

@@ -11,11 +11,10 @@ Rules
 """
 
 import base64
-import contextlib
 import os
 from collections.abc import Callable
 
-from contract import directories, errors, files, identity, records, rundir
+from contract import clearing, directories, errors, files, identity, records, rundir
 from entrypoint import identity_mount, key_sources, mounts
 from manifest import provisions
 
@@ -72,7 +71,7 @@ def establish(
     is_mounted = identity_mount.is_mounted(run, table)
     container_id, source = ("", MOUNT) if is_mounted else _choose(wanted, dict(os.environ), os.uname().nodename)
     if wanted.store != run.keys:
-        _clear(run.keys)
+        clearing.clear_path(run.keys)
     keys = key_sources.realise(wanted, run, secret_of)
     if is_mounted:
         container_id = identity_mount.accept(run, keys)
@@ -95,29 +94,12 @@ def _content(container_id: str, boot_id: str, keys: key_sources.PublicKeys) -> d
 
 
 def _write(run: rundir.RunDirectory, content: dict[str, bytes]) -> None:
-    _clear(run.identity)
+    clearing.clear_path(run.identity)
     fd, _ = directories.open_confined(run.identity, create=True, mode=0o755)
     try:
         rundir.judge_ownership(f"identity {run.identity}", os.fstat(fd), os.geteuid())
         os.fchmod(fd, 0o755)
         for name, data in content.items():
             files.write_atomically(name, data, 0o444, dir_fd=fd)
-    finally:
-        os.close(fd)
-
-
-def _clear(path: str) -> None:
-    """Remove what an earlier boot left at ``path``: a flat directory, or whatever was put in its place."""
-    try:
-        fd = os.open(path, directories.OPEN_FLAGS)
-    except FileNotFoundError:
-        return
-    except OSError:
-        os.unlink(path)  # a symlink or a file in its place is removed, never followed
-        return
-    try:
-        for name in os.listdir(fd):
-            with contextlib.suppress(IsADirectoryError):
-                os.unlink(name, dir_fd=fd)
     finally:
         os.close(fd)

@@ -108,8 +108,8 @@ class _Copy:
             if not stat.S_ISREG(status.st_mode):  # it was one when it was listed
                 raise _refusal(where)
             temporary = f".{name[:80]}.{os.getpid()}.{os.urandom(6).hex()}"
-            target = os.open(temporary, _MAKE_FLAGS, 0o600, dir_fd=target_fd)
-            try:
+            try:  # opened inside: a stop may come as open returns
+                target = os.open(temporary, _MAKE_FLAGS, 0o600, dir_fd=target_fd)
                 try:
                     while os.sendfile(target, source, None, _CHUNK):
                         pass
@@ -119,7 +119,7 @@ class _Copy:
                     os.close(target)
                 os.rename(temporary, name, src_dir_fd=target_fd, dst_dir_fd=target_fd)
             except BaseException:
-                with contextlib.suppress(FileNotFoundError):  # a stop came just after the rename
+                with contextlib.suppress(OSError):  # a stop came just after the rename, or none could be made
                     os.unlink(temporary, dir_fd=target_fd)
                 raise
         finally:

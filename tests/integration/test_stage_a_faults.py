@@ -180,6 +180,64 @@ def test_a_second_boot_in_the_run_directory_of_a_living_one_is_refused_and_chang
     assert first.wait() == -signal.SIGKILL
 
 
+def test_a_second_boot_while_the_first_is_in_stage_a_is_refused_and_changes_nothing(tree: trees.Tree) -> None:
+    gate = tree.root / "gate"
+    os.mkfifo(gate)
+    gate.chmod(0o666)
+    check = {"exec": ["sh", "-c", f"read line < {gate}"], "timeout": "60s"}
+    artifact = {"path": "/bin/sh", "check": check}
+    tree.build({"artifacts": {"x": artifact}, "programs": {"api": {**QUICK, "artifacts": ["x"]}}})
+    tree.start()
+    with gate.open("w") as opened:  # as soon as the check runs
+        first, path = tree.process, Path(tree.run.path)
+        kept = {one: one.read_bytes() for one in path.glob("[!e]*/*")} | {
+            path: b"".join(sorted(map(bytes, path.iterdir())))
+        }
+        assert tree.start().exit_code() == 6
+        assert first is not None
+        assert f"process {first.pid}, which runs" in tree.failure()["cause"]
+        assert kept == {one: one.read_bytes() for one in path.glob("[!e]*/*")} | {
+            path: b"".join(sorted(map(bytes, path.iterdir())))
+        }
+        tree.process = first
+        opened.write("go\n")
+    tree.wait_ready()
+
+
+@pytest.mark.parametrize("what", ["keys", "identity", "npub", "seal", "statement"])
+def test_what_an_earlier_boot_left_in_odd_shape_stops_no_later_one(tree: trees.Tree, what: str) -> None:
+    tree.build(ONE)
+    tree.start().wait_ready()
+    tree.stop()
+    match what:
+        case "keys" | "identity":
+            os.chmod(f"{tree.run.path}/{what}", 0)
+        case "npub":
+            _plant_directory(tree, f"{tree.run.identity}/npub")
+        case _:
+            _plant_directory(tree, tree.run.seal if what == "seal" else tree.run.attestation)
+    tree.start().wait_ready()
+
+
+def _plant_directory(tree: trees.Tree, path: str) -> None:
+    Path(path).unlink(missing_ok=True)
+    owner = os.stat(tree.run.path)
+    for one in (path, f"{path}/inner"):
+        os.mkdir(one)
+        os.chown(one, owner.st_uid, owner.st_gid)
+
+
+def test_a_name_that_is_no_text_in_a_root_that_may_be_writable_stops_no_boot(tree: trees.Tree) -> None:
+    app = tree.root / "app"
+    app.mkdir()
+    bad = os.fsencode(app) + b"/bad\xff"
+    with open(bad, "wb"):
+        os.chmod(bad, 0o666)
+    tree.build({"boot": {"immutable": [str(app)], "strict": False}, **ONE})
+    tree.start().wait_ready()
+    assert r"/bad\xff can be written" in tree.events("ImmutableRootWritable")[0]["reason"]
+
+
 def test_what_cannot_be_replaced_by_supervisors_socket_ends_the_boot(tree: trees.Tree) -> None:
     tree.build(ONE)
     trees.plant_earlier_seal(tree)

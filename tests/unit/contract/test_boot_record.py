@@ -57,3 +57,36 @@ def test_a_record_edited_anywhere_is_parsed_or_refused_and_nothing_else(data):
         assert isinstance(boot_record.parse(bytes(good), "boot.json"), boot_record.BootRecord)
     except errors.InvalidRecord as error:
         assert error.what == "boot.json"
+
+
+def closure(number: int, reason: str) -> boot_record.Closure:
+    return boot_record.Closure(f"x{number}", boots.SHA256, "digest", reason)
+
+
+def test_whatever_there_is_to_tell_the_record_can_be_read_again(tmp_path):
+    """Names hold any bytes, and a command says anything: neither ends a boot that may go on."""
+    run = rundir.RunDirectory(str(tmp_path))
+    odd = os.fsdecode(b"bad\xff\x00") + "\ud800" + "\n" * 4000
+    boot_record.write(run, boots.boot(warnings=(odd, "fine", "é" * 500), closures=(closure(1, odd), closure(2, ""))))
+    found = boot_record.read(run)
+    assert found.warnings[1:] == ("fine", "é" * 500)
+    for text in (found.warnings[0], found.closures[0].reason):
+        assert text.startswith(r"bad\xff\x00\ud800\n\n")
+        assert text.endswith("…")
+        assert len(text) == 500
+        assert text.isprintable()
+    assert found.unusable == {"x1": found.closures[0].reason}
+
+
+@pytest.mark.parametrize("character", ["w", "\n", "é", "\U0001f600"])
+@pytest.mark.parametrize("closures", [0, 200, 1500])
+def test_a_record_stays_within_its_readers_limit_and_counts_what_it_leaves_out(tmp_path, character, closures):
+    run = rundir.RunDirectory(str(tmp_path))
+    unusable = tuple(closure(number, character * 4000) for number in range(closures))
+    warnings = tuple(f"{number} {character * 4000}" for number in range(5000))
+    boot_record.write(run, boots.boot(warnings=warnings, closures=unusable))
+    found = boot_record.read(run)
+    assert set(found.unusable) == {f"x{number}" for number in range(closures)}
+    left = len(warnings) - (len(found.warnings) - 1)
+    assert found.warnings[-1] == f"{left} more warnings are left out here; the events have them"
+    assert [text.split(" ")[0] for text in found.warnings[:-1]] == [str(number) for number in range(5000 - left)]

@@ -20,3 +20,10 @@ def test_the_exit_codes_are_the_published_ones():
     assert (exit_codes.OK, exit_codes.GENERIC_FAILURE, exit_codes.USAGE_ERROR) == (0, 1, 2)
     assert (exit_codes.INFRASTRUCTURE_FAILURE, exit_codes.CANNOT_EXECUTE, exit_codes.NOT_FOUND) == (6, 126, 127)
     assert exit_codes.from_signal(15) == 143
+
+
+def test_what_is_not_printable_is_escaped_and_all_else_stays():
+    name = os.fsdecode(b"bad\xff\n\x1b[31m \xc3\xa9\\")
+    assert errors.printable(name) == r"bad\xff\n\x1b[31m " + "é\\"
+    assert errors.printable("\ud800\u202e") == r"\ud800\u202e"
+    assert errors.printable("") == ""

@@ -252,3 +252,27 @@ def test_no_descriptor_is_left_open_by_a_refusal(tmp_path):
         with pytest.raises(FileNotFoundError):
             files.write_atomically(str(tmp_path / "missing" / "file"), b"", 0o600)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def interrupt_as_it_opens(monkeypatch) -> None:
+    """Have a stop come just as open(2) has made a file."""
+    real = os.open
+
+    def interrupted(path, flags, *arguments, **keywords):
+        fd = real(path, flags, *arguments, **keywords)
+        if flags & os.O_EXCL:
+            os.close(fd)
+            raise KeyboardInterrupt
+        return fd
+
+    monkeypatch.setattr(os, "open", interrupted)
+
+
+def test_a_stop_just_as_the_temporary_file_was_made_leaves_none(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(OLD)
+    with monkeypatch.context() as patch:
+        interrupt_as_it_opens(patch)
+        with pytest.raises(KeyboardInterrupt):
+            files.write_atomically(str(tmp_path / "file"), NEW, 0o600)
+    assert os.listdir(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_bytes() == OLD

@@ -131,3 +131,25 @@ def test_a_fifo_never_blocks_and_a_huge_file_is_refused(tmp_path, file, read):
         written.write(b"x" * 4097)
     with pytest.raises(errors.UnsafePath, match="more than 4096"):
         read(file)
+
+
+def interrupt_as_it_opens(monkeypatch) -> None:
+    """Have a stop come just as open(2) has made a file."""
+    real = os.open
+
+    def interrupted(path, flags, *arguments, **keywords):
+        fd = real(path, flags, *arguments, **keywords)
+        if flags & os.O_EXCL:
+            os.close(fd)
+            raise KeyboardInterrupt
+        return fd
+
+    monkeypatch.setattr(os, "open", interrupted)
+
+
+def test_a_stop_just_as_the_temporary_file_was_made_leaves_none(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt_as_it_opens(patch)
+        with pytest.raises(KeyboardInterrupt):
+            key_files.read_or_keep(str(tmp_path / "keys"), "key", b"fresh")
+    assert os.listdir(tmp_path / "keys") == []

@@ -91,3 +91,11 @@ def test_it_is_decoded_strictly() -> None:
 def test_only_frozen_records_are_made() -> None:
     with pytest.raises(TypeError):
         records.dataclass(frozen=False)
+
+
+def test_what_it_would_ignore_is_refused() -> None:
+    with pytest.raises(TypeError, match="the library's dataclass"):
+
+        @records.dataclass(frozen=True)
+        class Derived:
+            x: int = dataclasses.field(init=False)

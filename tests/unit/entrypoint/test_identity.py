@@ -176,11 +176,16 @@ def test_an_identity_directory_of_somebody_else_is_refused(run):
         establish(BY_LABEL, run)
 
 
-def test_a_directory_that_others_could_write_to_is_refused(run):
-    os.mkdir(run.identity)
-    os.chmod(run.identity, 0o777)
-    with pytest.raises(errors.UnsafePath, match="lets group or others write"):
-        establish(BY_LABEL, run)
+@pytest.mark.parametrize("mode", [0o777, 0])
+def test_what_an_earlier_boot_left_is_made_anew_whatever_its_mode_and_content(run, mode):
+    for path in (run.identity, run.keys):
+        os.makedirs(f"{path}/npub/inner")
+        os.chmod(f"{path}/npub", 0)
+        os.chmod(path, mode)
+    establish(BY_LABEL, run)
+    assert stat.S_IMODE(os.stat(run.identity).st_mode) == 0o755
+    assert sorted(os.listdir(run.identity)) == ["boot-id", "ed25519.pub", "id"]
+    assert os.listdir(run.keys) == ["ed25519.key"]
 
 
 def test_a_store_within_the_run_directory_keeps_its_key(run):

@@ -180,3 +180,30 @@ def test_a_directory_of_the_root_swapped_for_a_symlink_meanwhile_leads_nowhere_e
             assert os.listdir(tmp_path / "outside") == []
             if number >= 300 and outcomes == {"filled", "refused"}:
                 break
+
+
+def interrupt_as_it_opens(monkeypatch) -> None:
+    """Have a stop come just as open(2) has made a file."""
+    real = os.open
+
+    def interrupted(path, flags, *arguments, **keywords):
+        fd = real(path, flags, *arguments, **keywords)
+        if flags & os.O_EXCL:
+            os.close(fd)
+            raise KeyboardInterrupt
+        return fd
+
+    monkeypatch.setattr(os, "open", interrupted)
+
+
+def test_a_stop_just_as_a_copy_was_begun_leaves_no_temporary_file(tmp_path, monkeypatch):
+    for name in ("from", "to"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "from" / "file").write_text("x")
+    fd = os.open(tmp_path / "to", os.O_RDONLY)
+    with monkeypatch.context() as patch:
+        interrupt_as_it_opens(patch)
+        with pytest.raises(KeyboardInterrupt):
+            skeletons.copy(str(tmp_path / "from"), fd)
+    os.close(fd)
+    assert os.listdir(tmp_path / "to") == []

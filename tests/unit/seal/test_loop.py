@@ -104,6 +104,6 @@ def test_an_earlier_seal_goes_first_and_its_statement_with_it(tmp_path):
     seal(of)
     os.unlink(of.run.attestation)
     os.makedirs(f"{of.run.attestation}/in-the-way")
-    with pytest.raises(OSError, match=r"bootstrap\.intoto\.jsonl"):
-        rundir.remove_seal(of.run)
+    assert rundir.remove_seal(of.run)
     assert not os.path.exists(of.run.seal), "whatever stands in the statement's place, no seal stays"
+    assert not os.path.exists(of.run.attestation)

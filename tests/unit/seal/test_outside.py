@@ -132,7 +132,7 @@ def test_a_well_signed_seal_that_says_something_else_is_refused_with_its_own_rea
 def test_an_artifact_that_is_not_as_the_lock_and_the_plan_have_it_is_refused_by_name(case, changes, why):
     with pytest.raises(outside.NotThisPlan) as refused:
         case.judge(artifacts=case.artifacts(**changes))
-    assert refused.value.what == "artifact tool" and why in refused.value.why and refused.value.remedy
+    assert refused.value.what == "artifact tool in seal" and why in refused.value.why and refused.value.remedy
 
 
 def test_an_optional_artifact_that_was_not_usable_is_shown_and_a_required_one_is_refused(case):
@@ -171,6 +171,38 @@ def test_a_seal_edited_by_one_byte_anywhere_is_refused(case):
             outside.judge(bytes(edited), PUBLIC, case.image)
 
 
+@pytest.mark.parametrize(
+    ("changes", "generation", "what"),
+    [
+        ({"plan_sha256": "0" * 64}, None, "seal /f"),
+        ({"programs": []}, None, "seal /f"),
+        ({"late": 1}, None, "seal /f"),
+        ({"artifacts": []}, None, "seal /f"),
+        ({}, 1, "seal /f"),
+    ],
+    ids=["plan", "programs", "type", "artifacts", "generation"],
+)
+def test_every_refusal_names_the_file(case, changes, generation, what):
+    with pytest.raises(errors.BootsealError) as refused:
+        outside.judge(case.data(**changes), PUBLIC, case.image, generation, "seal /f")
+    assert refused.value.what == what
+    other = ed25519.Ed25519PrivateKey.generate()
+    for data in (b"", b"x", record.sign(case.sealed, other), case.data()[:-1], b" " * (record.LIMIT + 1)):
+        with pytest.raises(errors.BootsealError) as refused:
+            outside.judge(data, PUBLIC, case.image, None, "seal /f")
+        assert refused.value.what == "seal /f"
+    with pytest.raises(outside.NotThisPlan, match=r"^artifact tool in seal /f: "):
+        outside.judge(case.data(artifacts=case.artifacts(sha256="0" * 64)), PUBLIC, case.image, None, "seal /f")
+
+
+@pytest.mark.parametrize("data", [b"{}\n", b'{"payloadType": "application/vnd.in-toto+json"}\n', b'{"schema": 1}\n'])
+def test_another_file_than_a_seal_is_called_so(case, data):
+    with pytest.raises(
+        errors.InvalidRecord, match=r"it is no seal \(a seal is the file bootstrap\.done of a container\)"
+    ):
+        outside.judge(data, PUBLIC, case.image)
+
+
 def test_the_lock_in_the_directory_is_the_one_that_the_plan_names(case):
     path = f"{case.directory}/{plan.LOCK_FILE}"
     for data in (b"", LOCK_DATA[:-1], LOCK_DATA + b"\n", LOCK_DATA.replace(b"0755", b"0777", 1)):
@@ -179,8 +211,9 @@ def test_the_lock_in_the_directory_is_the_one_that_the_plan_names(case):
             outside.read_plan(case.directory)
         assert refused.value.what == f"lock {path}" and refused.value.remedy
     os.unlink(path)
-    with pytest.raises(errors.InvalidRecord, match=r"closures\.lock"):
+    with pytest.raises(errors.InvalidRecord, match=r"closures\.lock") as refused:
         outside.read_plan(case.directory)
+    assert refused.value.remedy == "copy the whole directory that `bootseal build` wrote"
 
 
 def test_a_plan_without_a_lock_has_artifacts_without_digests(tmp_path):
