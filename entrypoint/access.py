@@ -19,7 +19,7 @@ from contract import records
 READ, WRITE, SEARCH = 4, 2, 1
 
 # capabilities(7); the numbers are the kernel's, include/uapi/linux/capability.h
-CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_LINUX_IMMUTABLE = 0, 1, 3, 9
+CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_LINUX_IMMUTABLE, CAP_SYS_ADMIN = 0, 1, 3, 9, 21
 
 # include/uapi/linux/posix_acl.h and posix_acl_xattr.h: a version, then entries of tag, permission and id, little-endian
 USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20

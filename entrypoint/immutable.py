@@ -6,6 +6,8 @@ Rules
   path, replaces the whole root. What is a mount point of its own cannot be renamed (EBUSY, rename(2)).
 * A root on a read-only mount, with no writable mount beneath it, is immutable; nothing in it needs a look. The kernel is
   asked (statvfs(3)) besides the table of mounts, and where the two disagree, that is a reason.
+* Read-only is a mount's and not the file system's: where another mount shows the same files writable, what of them this
+  process can write through it is a reason. Who has CAP_SYS_ADMIN can mount, whatever else is so.
 * Otherwise no file or directory beneath it may be writable for this process (``access.judge``), nor may the kernel say so
   (access(2)) where the modes do not. What lies in a directory that it may not enter, it cannot reach.
 * At last a write is tried.
@@ -47,7 +49,7 @@ class Reason:
     why: str
 
     def __str__(self) -> str:
-        return f"{self.path} {self.why}"
+        return errors.printable(f"{self.path} {self.why}")
 
 
 @records.dataclass(frozen=True)
@@ -107,6 +109,8 @@ class _Examination:
             if entry not in seen:
                 seen.add(entry)
                 yield from self._replaceable(directory, entry, target)
+        if self._who().has(access.CAP_SYS_ADMIN):
+            yield Reason(real, "can be mounted writable, or another in its place: this process has CAP_SYS_ADMIN")
         below = [mount for mount in mounts.beneath(self._table, real) if not mount.read_only]
         yield from (Reason(mount.point, f"is mounted writable beneath it ({mount.filesystem})") for mount in below)
         read_only = _is_read_only(real)
@@ -115,6 +119,7 @@ class _Examination:
             words = {True: "read-only", False: "writable"}
             why = f"is {words[read_only]} by statvfs, and its mount {holder.point} is {words[holder.read_only]} by mountinfo"
             yield Reason(real, why)
+        yield from self._writable_elsewhere(real)
         if read_only:
             return
         writable = False
@@ -132,14 +137,28 @@ class _Examination:
             what = "can be renamed away" if target is None else f"is a symlink to {target} and can be retargeted"
             yield Reason(entry, f"{what}, for {directory} can be written: {why}")
 
+    def _writable_elsewhere(self, real: str) -> Iterator[Reason]:
+        """Yield what can be written of the read-only mounts at and beneath ``real`` through another mount."""
+        holder = mounts.holding(self._table, real)
+        shown = [real] if holder is not None and holder.read_only else []
+        shown += [mount.point for mount in mounts.beneath(self._table, real) if mount.read_only]
+        for path in shown:
+            for other, there in mounts.other_ways_to(self._table, path):
+                is_told = there == real or there.startswith(f"{real.rstrip('/')}/")  # as what is mounted beneath it
+                if other.read_only or is_told or not _is_reachable(there):
+                    continue
+                for reason in self._writable_in(there):
+                    yield Reason(path, f"is the same as {there}, and {reason}")
+
     def _writable_in(self, root: str) -> Iterator[Reason]:
         process = self._who()
-        why = self._judge(root, os.lstat(root))
+        status = os.lstat(root)
+        why = self._judge(root, status)
         if why is not None:
             yield Reason(root, f"can be written: {why}")
             if any(process.has(capability) for capability in _OVER_ALL):
                 return  # it holds for everything beneath as well
-        waiting = [(root, why is not None)]
+        waiting = [(root, why is not None)] if stat.S_ISDIR(status.st_mode) else []
         elsewhere = {mount.point for mount in mounts.beneath(self._table, root)}
         while waiting:
             folder, told = waiting.pop()
@@ -211,9 +230,19 @@ def _listing(root: str, folder: str, told: bool) -> Iterator[os.DirEntry[str]]:
     except PermissionError as error:
         if told or not os.access(folder, os.X_OK, effective_ids=os.access in os.supports_effective_ids):
             return
-        raise errors.BootsealError(f"immutable root {root}", f"{folder} may be entered but not listed") from error
+        raise errors.BootsealError(
+            f"immutable root {root}", f"{errors.printable(folder)} may be entered but not listed"
+        ) from error
     with listing as entries:
         yield from entries
+
+
+def _is_reachable(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, PermissionError):
+        return False
+    return True
 
 
 def _is_read_only(path: str) -> bool:

@@ -8,7 +8,7 @@ Rules
 * Of equal points, the mount on top counts; of several that hold a path, the one with the longest point.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from contract import records
 
@@ -19,7 +19,8 @@ _ESCAPES = (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\"))
 class Mount:
     """A mount point; ``read_only`` is true when the mount or its filesystem is.
 
-    ``number`` is the mount's own and ``parent`` that of the mount it is mounted on.
+    ``number`` is the mount's own and ``parent`` that of the mount it is mounted on. ``root`` is the directory of the file
+    system ``device`` (major:minor) that it shows; "" for a device that is not known.
     """
 
     point: str
@@ -27,6 +28,12 @@ class Mount:
     read_only: bool
     number: int = 0
     parent: int = 0
+    device: str = ""
+    root: str = "/"
+
+    def place_of(self, path: str) -> str:
+        """Return where ``path``, which must lie on this mount, is in its file system."""
+        return _join(self.root, path[len(self.point.rstrip("/")) :])
 
 
 def read() -> tuple[Mount, ...]:
@@ -47,7 +54,8 @@ def _parse_line(line: str) -> Mount:
     if not is_whole or not fields[4].startswith("/") or not all(_is_number(field) for field in fields[:2]):
         raise ValueError(f"not a mountinfo line: {line[:200]!r}")
     options = {*fields[5].split(","), *tail[2].split(",")}
-    return Mount(_unescape(fields[4]), tail[0], "ro" in options, int(fields[0]), int(fields[1]))
+    point, root = _unescape(fields[4]), _unescape(fields[3])
+    return Mount(point, tail[0], "ro" in options, int(fields[0]), int(fields[1]), fields[2], root)
 
 
 def _is_number(text: str) -> bool:
@@ -100,9 +108,35 @@ def holding(mounts: tuple[Mount, ...], path: str) -> Mount | None:
     return max(holders, key=lambda mount: len(mount.point), default=None)
 
 
+def other_ways_to(mounts: tuple[Mount, ...], path: str) -> Iterator[tuple[Mount, str]]:
+    """Yield the other mounts that show something of what ``path`` shows, and the path of that through them.
+
+    It is the same file system with a directory in common: what is read-only through one may be writable through the other.
+    """
+    mount = holding(mounts, path)
+    if mount is None or not mount.device:
+        return
+    place = mount.place_of(path)
+    for other in mounts:
+        if other is mount or other.device != mount.device:
+            continue
+        if _is_beneath(place, other.root):
+            there = _join(other.point, place[len(other.root.rstrip("/")) :])
+        elif _is_beneath(other.root, place):
+            there = other.point
+        else:
+            continue
+        if holding(mounts, there) is other:
+            yield other, there
+
+
 def is_mount_point(mounts: tuple[Mount, ...], path: str) -> bool:
     """Say whether ``path`` is a mount of its own."""
     return any(mount.point == path for mount in mounts)
+
+
+def _join(above: str, rest: str) -> str:
+    return (above.rstrip("/") + rest) or "/"
 
 
 def _is_beneath(path: str, point: str) -> bool:

@@ -19,12 +19,12 @@ LINES = """\
 
 def test_mounts_are_read_with_their_point_kind_and_right():
     assert mounts.parse(LINES) == (
-        mounts.Mount("/", "ext4", False, 22, 1),
-        mounts.Mount("/proc", "proc", True, 23, 22),
-        mounts.Mount("/with space\\x", "tmpfs", False, 24, 22),
-        mounts.Mount("/sb-ro", "overlay", True, 25, 22),
-        mounts.Mount("/a/b", "tmpfs", True, 26, 22),
-        mounts.Mount("/rom", "ext4", False, 27, 22),
+        mounts.Mount("/", "ext4", False, 22, 1, "254:0"),
+        mounts.Mount("/proc", "proc", True, 23, 22, "0:21"),
+        mounts.Mount("/with space\\x", "tmpfs", False, 24, 22, "0:22"),
+        mounts.Mount("/sb-ro", "overlay", True, 25, 22, "0:23"),
+        mounts.Mount("/a/b", "tmpfs", True, 26, 22, "0:24", "/sub"),
+        mounts.Mount("/rom", "ext4", False, 27, 22, "0:25"),
     )
 
 
@@ -133,3 +133,31 @@ def test_a_mount_point_is_one_by_its_exact_path():
     assert mounts.is_mount_point(table, "/a")
     assert not any(mounts.is_mount_point(table, path) for path in ("/", "/a/b", "/ab", "a", "/a/"))
     assert mounts.is_mount_point(mounts.read(), os.sep)
+
+
+def shown(point: str, root: str, device: str = "8:1") -> mounts.Mount:
+    return mounts.Mount(point, "ext4", False, device=device, root=root)
+
+
+@pytest.mark.parametrize(
+    ("root", "point", "there"),
+    [
+        ("/", "/all", "/all/srv/app/bin"),
+        ("/srv/app", "/same", "/same/bin"),
+        ("/srv/app/bin", "/exact", "/exact"),
+        ("/srv/app/bin/deep", "/part", "/part"),
+        ("/srv/app2", "/other", None),
+        ("/srv/application/bin", "/other", None),
+    ],
+)
+def test_the_same_files_are_found_through_another_mount_of_their_file_system(root, point, there):
+    table = (shown("/", "/rootfs", "8:2"), shown("/app", "/srv/app"), shown(point, root))
+    ways = [path for _, path in mounts.other_ways_to(table, "/app/bin")]
+    assert ways == ([] if there is None else [there])
+
+
+def test_what_another_mount_covers_or_another_file_system_shows_is_no_way():
+    table = (shown("/app", "/app"), shown("/all", "/"), shown("/all/app", "/elsewhere", "8:2"))
+    assert list(mounts.other_ways_to(table, "/app")) == []
+    assert list(mounts.other_ways_to((shown("/app", "/", ""), shown("/b", "/", "")), "/app")) == []
+    assert list(mounts.other_ways_to((), "/app")) == []
