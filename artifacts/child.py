@@ -25,13 +25,17 @@ _USER, _DIRECTORY, _RIGHTS, _EXECUTE, _PREPARE = "user", "directory", "rights", 
 
 @records.dataclass(frozen=True)
 class Command:
-    """A command to run in ``directory``; its name is looked up on the PATH of its own ``environment``."""
+    """A command to run in ``directory``; its name is looked up on the PATH of its own ``environment``.
+
+    ``hide`` are values that its output is not to show, besides what looks like a secret.
+    """
 
     argv: tuple[str, ...]
     directory: str
     timeout_seconds: float
     environment: Mapping[str, str]
     user: provisions.User | None = None
+    hide: tuple[str, ...] = ()
 
 
 def user_for(wanted: provisions.User | None) -> provisions.User | str | None:
@@ -83,7 +87,7 @@ def become(
             os._exit(1)
         step = _EXECUTE
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        _execute(_candidates(command), command)
+        _execute(candidates(command), command)
     except BaseException as error:
         number = error.errno if isinstance(error, OSError) else errno.EINVAL
         with contextlib.suppress(BaseException):
@@ -92,10 +96,10 @@ def become(
         os._exit(127)
 
 
-def _execute(candidates: tuple[str, ...], command: Command) -> None:
-    """Execute the first of ``candidates`` that can be, as execvp(3) chooses; else raise OSError."""
+def _execute(paths: tuple[str, ...], command: Command) -> None:
+    """Execute the first of ``paths`` that can be, as execvp(3) chooses; else raise OSError."""
     remembered = errno.ENOENT
-    for path in candidates:
+    for path in paths:
         try:
             os.execve(path, command.argv, dict(command.environment))  # noqa: S606
         except OSError as error:
@@ -106,7 +110,7 @@ def _execute(candidates: tuple[str, ...], command: Command) -> None:
     raise OSError(remembered, os.strerror(remembered))
 
 
-def _candidates(command: Command) -> tuple[str, ...]:
+def candidates(command: Command) -> tuple[str, ...]:
     """Return the paths at which the command may be; a PATH's relative directories, and empty ones, are no places to look."""
     name = command.argv[0]
     if "/" in name:

@@ -5,9 +5,12 @@ Rules
 * A command starts confined (``artifacts.child``), or not at all.
 * Its whole process group is killed when it ended, when it ran out of time, and when whoever waits is interrupted; it is
   reaped in any case. The group is killed only while its leader is not reaped: until then its number is nobody else's.
+* What left its group, a daemon, is killed and reaped too when all have ended (``artifacts.orphans``). So while they run, this
+  process starts nothing else.
 * Its end is waited for, not the end of its output, which a grandchild may hold open. Of the output the last 4 KiB are kept,
   read as it comes, so that no pipe fills up; they are shown without what looks like a secret (``contract.masking``).
-* No thread, no signal handler: it may be called from any thread. fork and not subprocess, whose import is 8 ms of a boot.
+* No thread, no signal handler: it may be called from any thread, by one at a time. fork and not subprocess, whose import
+  is 8 ms of a boot.
 """
 
 import contextlib
@@ -15,7 +18,7 @@ import os
 import signal
 from collections.abc import Iterable, Iterator, Mapping
 
-from artifacts import child
+from artifacts import child, orphans
 from contract import clock, errors, masking, records
 from manifest import provisions
 
@@ -57,6 +60,7 @@ def run_all(commands: Iterable[Command], at_once: int = 2) -> tuple[Ended, ...]:
     waiting = list(enumerate(commands))
     ended: dict[int, Ended] = {}
     running: list[_Running] = []
+    before = orphans.children()
     try:
         while waiting or running:
             while waiting and len(running) < at_once:
@@ -73,6 +77,7 @@ def run_all(commands: Iterable[Command], at_once: int = 2) -> tuple[Ended, ...]:
         with _signals_blocked():  # a second interruption spares none
             for one in running:
                 one.abandon()
+            orphans.end(before)
     return tuple(ended[index] for index in sorted(ended))
 
 
@@ -87,8 +92,6 @@ class _Running:
         self._pid = pid
         self._output, self._report = output, report
         self._reported = b""
-        self._secrets = masking.secrets(command.environment)
-        self._margin = max((len(secret.encode("utf-8", "replace")) for secret in self._secrets), default=0)
         self._kept = b""
         self._was_cut = False
         for fd in (output, report):
@@ -184,7 +187,7 @@ class _Running:
             return -1
         if not data:
             self.descriptors.discard(self._output)
-        limit = _KEPT_BYTES + self._margin
+        limit = _KEPT_BYTES + masking.MARGIN
         self._was_cut = self._was_cut or len(self._kept) + len(data) > limit
         self._kept = (self._kept + data)[-limit:]
         return len(data)
@@ -200,8 +203,11 @@ class _Running:
 
     def _text(self) -> str:
         """Return what is kept, masked; where its beginning was cut off, a secret may be cut in two there: that goes too."""
-        text = masking.mask(self._kept.decode("utf-8", "replace"), self._secrets)
-        return (text[self._margin :] if self._was_cut else text)[-_KEPT_BYTES:].strip()
+        if not self._kept:
+            return ""
+        hidden = masking.Hidden(self._command.hide), masking.suspected(self._command.environment)
+        text = masking.mask(self._kept.decode("utf-8", "replace"), *hidden)
+        return (text[masking.MARGIN :] if self._was_cut else text)[-_KEPT_BYTES:].strip()
 
     def _close(self) -> None:
         for fd in (self._output, self._report, self._pidfd):

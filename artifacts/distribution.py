@@ -23,6 +23,7 @@ from artifacts import tree
 from contract import errors, files
 
 _LIMIT = 64 * 1024 * 1024
+_AGAIN = "install the distribution again"
 _ALGORITHMS = ("sha256", "sha384", "sha512")
 
 
@@ -40,7 +41,7 @@ def expand(directory: str, survey: tree.Survey) -> None:
         rows = read(record)
         others = _directories_of_others(directory)
     except errors.BootsealError as error:
-        survey.problems.append(f"{error.what}: {error.why}")
+        survey.problem(f"{error.what}: {error.why}", error.remedy)
         return
     site = os.path.dirname(directory)
     for row in rows:
@@ -58,19 +59,15 @@ def read(record: str) -> tuple[Row, ...]:
         text = files.read_bounded(record, _LIMIT).decode("utf-8")
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except OSError as error:
-        raise errors.BootsealError(record, errors.describe_os_error(error), "install the distribution again") from error
+        raise errors.BootsealError(record, errors.describe_os_error(error), _AGAIN) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise errors.BootsealError(
-            record, f"it is no CSV in UTF-8: {error}", "install the distribution again"
-        ) from error
+        raise errors.BootsealError(record, f"it is no CSV in UTF-8: {error}", _AGAIN) from error
     found = []
     for number, row in enumerate(rows, 1):
         if not row:
             continue
         if len(row) != 3 or not row[0] or "\0" in row[0]:
-            raise errors.BootsealError(
-                record, f"line {number} is not a path, a digest and a size", "install the distribution again"
-            )
+            raise errors.BootsealError(record, f"line {number} is not a path, a digest and a size", _AGAIN)
         found.append(Row(row[0], row[1]))
     return tuple(found)
 
@@ -103,16 +100,16 @@ def _directories_of_others(directory: str) -> frozenset[str]:
 def _compare(path: str, digest: str, survey: tree.Survey) -> None:
     algorithm, _, value = digest.partition("=")
     if algorithm not in _ALGORITHMS:
-        survey.problems.append(f"{path}: RECORD has a digest of the kind {algorithm!r}, which proves nothing")
+        survey.problem(f"{path}: RECORD has a digest of the kind {algorithm!r}, which proves nothing", _AGAIN)
         return
     try:
         expected = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
         with open(path, "rb") as file:
             found = hashlib.file_digest(file, algorithm).digest()
     except (binascii.Error, ValueError):
-        survey.problems.append(f"{path}: its digest in RECORD is not base64")
+        survey.problem(f"{path}: its digest in RECORD is not base64", _AGAIN)
     except OSError as error:
-        survey.problems.append(f"{path}: {errors.describe_os_error(error)}")
+        survey.unreadable(path, error)
     else:
         if found != expected:
-            survey.problems.append(f"{path} is not what RECORD says: it was changed after it was installed")
+            survey.problem(f"{path} is not what RECORD says: it was changed after it was installed", _AGAIN)

@@ -70,6 +70,8 @@ def read(path: str) -> Binary:
     runpath: list[str] = []
     flags = 0
     with os.fdopen(os.open(path, _FLAGS), "rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise errors.BootsealError(path, "it is no ELF file", "correct `kind:`")
         try:
             parsed = elffile.ELFFile(file)
             for segment in parsed.iter_segments():

@@ -7,13 +7,15 @@ Rules
   that lies beneath. The symlinks on the way to any of it belong to it as well.
 * A kind that the manifest leaves open is what is found: an ELF file, a file that begins with ``#!``, another file, a directory with
   a ``package.json``, one called ``*.dist-info``, another directory.
-* All problems of an artifact are told at once; with a problem there is no closure.
+* All problems of an artifact are found at once, each with what to do about it; with a problem there is no closure. What is told of
+  them is bounded.
 * The same files give the same closure. Of the environment only PATH counts, for ``#!/usr/bin/env NAME``.
 """
 
 import errno
 import os
 import stat
+from collections.abc import Mapping
 
 from artifacts import closure, distribution, elf, loading, scripts, tree
 from contract import errors
@@ -28,16 +30,14 @@ class Missing(errors.BootsealError):
 
 
 class NotLockable(errors.BootsealError):
-    """The artifact has no closure; ``problems`` are all the reasons."""
+    """The artifact has no closure; ``problems`` are all the reasons, and ``told`` the first of them with their remedies."""
 
-    def __init__(self, artifact: str, problems: tuple[str, ...]) -> None:
+    def __init__(self, artifact: str, problems: tuple[str, ...], remedies: Mapping[str, str]) -> None:
         self.problems = problems
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        super().__init__(
-            f"artifact {artifact}",
-            f"{'; '.join(problems[:_SHOWN])}{more}",
-            "correct the image, or the artifact's path or kind",
-        )
+        shown = [f"{one} ({remedies[one]})" for one in problems[:_SHOWN]]
+        more = len(problems) - _SHOWN
+        self.told = (*shown, f"and {more} more") if more > 0 else tuple(shown)
+        super().__init__(f"artifact {artifact}", "; ".join(self.told))
 
 
 def expand(
@@ -54,7 +54,8 @@ def expand(
     path = artifact.path.rstrip("/") or "/"
     written = closure.recorded(path, here)
     if not closure.is_normal(written):
-        raise NotLockable(artifact.id, (f"its path {artifact.path} is not a normal one: write it without . .. or //",))
+        why = f"its path {artifact.path} is not a normal one"
+        raise NotLockable(artifact.id, (why,), {why: "write it without . .. or //"})
     survey = tree.Survey(here, digests)
     try:
         end = survey.reach(path)
@@ -63,16 +64,17 @@ def expand(
     except OSError as error:
         why = f"{artifact.path}: {errors.describe_os_error(error)}"
         if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
-            raise NotLockable(artifact.id, (why,)) from error
+            raise NotLockable(artifact.id, (why,), {why: tree.remedy_of(error)}) from error
         raise Missing(f"artifact {artifact.id}", why, "build it first, or say required: false") from error
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
-        survey.problems.append(f"{artifact.path} is {tree.kind_of(mode)}, neither a file nor a directory")
+        survey.problem(f"{artifact.path} is {tree.kind_of(mode)}, neither a file nor a directory", "correct `path:`")
     elif stat.S_ISDIR(mode) != (kind in _OF_DIRECTORIES):
-        survey.problems.append(f"{artifact.path} is {'a directory' if stat.S_ISDIR(mode) else 'a file'}, and no {kind}")
+        found = "a directory" if stat.S_ISDIR(mode) else "a file"
+        survey.problem(f"{artifact.path} is {found}, and no {kind}", "correct `kind:`")
     else:
         _add(kind, path, end, survey, os.environ.get("PATH", os.defpath) if search_path is None else search_path)
     if survey.problems:
-        raise NotLockable(artifact.id, tuple(dict.fromkeys(survey.problems)))
+        raise NotLockable(artifact.id, tuple(dict.fromkeys(survey.problems)), survey.remedies)
     return closure.make(artifact.id, kind, written, survey.entries)
 
 
@@ -102,6 +104,7 @@ def _add(kind: str, path: str, end: str, survey: tree.Survey, search_path: str) 
     elif kind == provisions.PYTHON:
         distribution.expand(end, survey)
     elif kind == provisions.NODE and not os.path.isfile(f"{end}/package.json"):
-        survey.problems.append(f"{path} holds no package.json, and is no node package")
+        remedy = "correct `kind:`, or name the folder that holds package.json"
+        survey.problem(f"{path} holds no package.json, and is no node package", remedy)
     else:
         survey.beneath(end)

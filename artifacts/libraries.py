@@ -138,7 +138,9 @@ def _configured(path: str, depth: int) -> Iterator[str]:
             yield from (folder.partition("=")[0] for folder in re.split(r"[:,\s]+", text) if folder.startswith("/"))
             continue
         if depth == _CONF_DEPTH:
-            raise errors.BootsealError(path, f"it includes more than {_CONF_DEPTH} files deep")
+            raise errors.BootsealError(
+                path, f"it includes more than {_CONF_DEPTH} files deep", "correct what it includes"
+            )
         for pattern in words[1:]:
             for included in sorted(glob.glob(os.path.join(os.path.dirname(path), pattern))):
                 yield from _configured(included, depth + 1)
@@ -150,7 +152,7 @@ def _lines(path: str) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise errors.BootsealError(path, errors.describe_os_error(error)) from error
+        raise errors.BootsealError(path, errors.describe_os_error(error), "make it readable") from error
 
 
 def _musl_folders(path: str) -> tuple[str, ...]:

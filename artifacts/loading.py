@@ -22,7 +22,7 @@ def expand(path: str, survey: tree.Survey) -> None:
         try:
             _Process(survey).load(end)
         except errors.BootsealError as error:
-            survey.problems.append(f"{error.what}: {error.why}")
+            survey.problem(f"{error.what}: {error.why}", error.remedy)
 
 
 class _Process:
@@ -55,8 +55,9 @@ class _Process:
             self._survey.file(found)
             return libraries.Musl(found)
         if not binary.interpreter.startswith("/"):
-            self._survey.problems.append(
-                f"{program} has the program interpreter {binary.interpreter!r}, which depends on the working directory"
+            self._survey.problem(
+                f"{program} has the program interpreter {binary.interpreter!r}, which depends on the working directory",
+                "link it with an absolute one",
             )
             return libraries.Glibc()
         end = self._survey.file(binary.interpreter)
@@ -69,13 +70,14 @@ class _Process:
         if "/" in name:
             name = name.replace("${ORIGIN}", by.origin).replace("$ORIGIN", by.origin)
             if not name.startswith("/"):
-                self._survey.problems.append(f"{path} needs {name!r}, which depends on the working directory")
+                why = f"{path} needs {name!r}, which depends on the working directory"
+                self._survey.problem(why, "link it with the library's name, or an absolute path")
                 return
             found: tuple[str, ...] = (name,)
         else:
             found = _find(name, by, loader)
         if not found:
-            self._survey.problems.append(f"{name} is not found, and {path} needs it")
+            self._survey.problem(f"{name} is not found, and {path} needs it", "install the package that provides it")
         for library in found:
             end = self._survey.file(library)
             if end is not None and end not in self._ends:
@@ -110,4 +112,4 @@ def _read(path: str) -> elf.Binary:
     try:
         return elf.read(path)
     except OSError as error:
-        raise errors.BootsealError(path, errors.describe_os_error(error)) from error
+        raise errors.BootsealError(path, errors.describe_os_error(error), tree.remedy_of(error)) from error

@@ -4,9 +4,9 @@ Rules
 -----
 * Of each runtime the first of its names that is on PATH counts. Its version is the first that it prints when asked; the asking ends
   after 2 s, and all are asked at the same time. One that is there and does not say its version has none.
-* ``BOOTSEAL_RUNTIMES`` overrides: the names in it (comma-separated, as they stand) are the runtimes, known to us or not, and
-  nothing is executed.
-* ``runtimes.json`` is read strictly (``contract.decode``).
+* ``BOOTSEAL_RUNTIMES`` overrides: the names in it (comma-separated) are the runtimes, known to us or not, and nothing is
+  executed. A name is a label of at most 40 characters, and 32 are the most; the others are dropped, and that is told.
+* ``runtimes.json`` is read strictly (``contract.decode``), and what is written can be read.
 """
 
 import dataclasses
@@ -24,7 +24,10 @@ SCHEMA = "bootseal.runtimes/1"
 OVERRIDE = "BOOTSEAL_RUNTIMES"
 _SECONDS = 2.0
 _VERSION = re.compile(r"(?<![\w.])(?:v|go)?(\d{1,6}\.\d{1,6}(?:\.\d{1,6})?)")
-_QUOTED_VERSION = re.compile(r'version "([^"\s]{1,40})"')
+_QUOTED_VERSION = re.compile(r'version "([0-9A-Za-z._+-]{1,40})"')
+_LABEL = re.compile(r"[a-z0-9][a-z0-9._+-]{0,39}")
+_MOST_NAMES = 32
+_SHOWN_CHARACTERS = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +77,26 @@ def discover(names: Iterable[str], environment: Mapping[str, str]) -> tuple[Runt
 
 def overridden(override: str, environment: Mapping[str, str]) -> tuple[Runtime, ...]:
     """Return the runtimes in the text ``override``, each once, where they are on PATH; nothing is executed."""
-    names = dict.fromkeys(name.strip() for name in override.split(","))
-    return tuple(Runtime(name, _path(name, environment) or "", None) for name in names if name)
+    names = [name for name in _names(override) if _LABEL.fullmatch(name)]
+    return tuple(Runtime(name, _path(name, environment) or "", None) for name in names[:_MOST_NAMES])
+
+
+def dropped(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a warning for each thing that is wrong with the names that OVERRIDE in ``environment`` says."""
+    names = _names(environment.get(OVERRIDE, ""))
+    wrong = [name for name in names if not _LABEL.fullmatch(name)]
+    too_many = len(names) - len(wrong) - _MOST_NAMES
+    warnings = []
+    if wrong:
+        shown = f"{wrong[0][:_SHOWN_CHARACTERS]!a}" + (f" and {len(wrong) - 1} more" if len(wrong) > 1 else "")
+        warnings.append(f"{OVERRIDE}: {shown} dropped: a name is of a-z 0-9 . _ + -, and 40 characters at most")
+    if too_many > 0:
+        warnings.append(f"{OVERRIDE}: {too_many} names dropped: {_MOST_NAMES} are the most")
+    return tuple(warnings)
+
+
+def _names(override: str) -> list[str]:
+    return [name for name in dict.fromkeys(name.strip() for name in override.split(",")) if name]
 
 
 def detect(names: Iterable[str], environment: Mapping[str, str]) -> tuple[Runtime, ...]:
@@ -104,15 +125,26 @@ def _version(name: str, answer: command.Ended) -> str | None:
 
 
 def _path(name: str, environment: Mapping[str, str]) -> str | None:
-    """Return the first executable of the runtime ``name`` on PATH; one that is not known is called as it is named."""
+    """Return the first executable of the runtime ``name`` on PATH; one that is not known is called as it is named.
+
+    A directory whose name is no text is no place to look: it could not be written down.
+    """
     known = _KNOWN.get(name)
     folders = environment.get("PATH", os.defpath).split(":")
     for binary in known.binaries if known else (name,):
         for folder in folders:
             path = f"{folder}/{binary}"
-            if folder.startswith("/") and "/" not in binary and _is_executable(path):
+            if folder.startswith("/") and _is_text(folder) and _is_executable(path):
                 return path
     return None
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_executable(path: str) -> bool:

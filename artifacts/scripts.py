@@ -15,7 +15,6 @@ import shlex
 import stat
 
 from artifacts import elf, loading, tree
-from contract import errors
 
 _LINE_BYTES = 255
 """BINPRM_BUF_SIZE less the final NUL."""
@@ -109,10 +108,10 @@ def expand(path: str, survey: tree.Survey, search_path: str, depth: int = 0) -> 
         if os.path.basename(line.interpreter) == "env":
             interpreters.append(_found(wanted_of_env(line.argument), search_path))
     except Unclear as error:
-        survey.problems.append(f"{path} {error}")
+        survey.problem(f"{path} {error}", "correct its first line, or install what it names")
         return
     except OSError as error:
-        survey.problems.append(f"{path}: {errors.describe_os_error(error)}")
+        survey.unreadable(path, error)
         return
     for interpreter in interpreters:
         run_by(interpreter, survey, search_path, depth + 1)
@@ -123,7 +122,7 @@ def run_by(path: str, survey: tree.Survey, search_path: str, depth: int = 0) -> 
     try:
         is_elf = elf.is_elf(path)
     except OSError as error:
-        survey.problems.append(f"{path}: {errors.describe_os_error(error)}")
+        survey.unreadable(path, error)
         return
     if is_elf:
         loading.expand(path, survey)

@@ -6,7 +6,8 @@ Rules
   that one that is retargeted shows. No path that is written down leads through a symlink.
 * The manifest's directory is taken as it is: what leads to it is no part of a closure, because the image may have it elsewhere.
 * Beneath a directory everything is listed; a symlink in it is written down and not followed.
-* A socket, a FIFO, a device, what cannot be read and what changes while it is read is a problem, and every problem is noted.
+* A socket, a FIFO, a device, what cannot be read and what changes while it is read is a problem, and every problem is noted,
+  with what to do about it.
 """
 
 import dataclasses
@@ -21,6 +22,14 @@ from contract import errors
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _MOST_LINKS = 40
 """As many as the kernel follows (path_resolution(7))."""
+_REMEDIES = {
+    errno.ENOENT: "install it, or correct what names it",
+    errno.ENOTDIR: "install it, or correct what names it",
+    errno.ELOOP: "correct the links",
+    errno.EACCES: "make it readable for whoever runs `bootseal lock`",
+    errno.EPERM: "make it readable for whoever runs `bootseal lock`",
+    errno.EBUSY: "let nothing write there meanwhile",
+}
 _KINDS = {
     stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a FIFO", stat.S_IFBLK: "a device", stat.S_IFCHR: "a device",
     stat.S_IFDIR: "a directory",
@@ -43,6 +52,16 @@ class Survey:
         self._digests = Digests() if digests is None else digests
         self._entries: dict[str, closure.Entry] = {}
         self.problems: list[str] = []
+        self.remedies: dict[str, str] = {}
+
+    def problem(self, why: str, remedy: str) -> None:
+        """Note that ``why`` makes a closure impossible, and what to do."""
+        self.problems.append(why)
+        self.remedies[why] = remedy
+
+    def unreadable(self, path: str, error: OSError) -> None:
+        """Note that ``path`` could not be read."""
+        self.problem(f"{path}: {errors.describe_os_error(error)}", remedy_of(error))
 
     @property
     def entries(self) -> tuple[closure.Entry, ...]:
@@ -88,10 +107,10 @@ class Survey:
             end = self.reach(path)
             status = os.lstat(end)
         except OSError as error:
-            self.problems.append(f"{path}: {errors.describe_os_error(error)}")
+            self.unreadable(path, error)
             return None
         if not stat.S_ISREG(status.st_mode):
-            self.problems.append(f"{path} is {kind_of(status.st_mode)}, not a file")
+            self.problem(f"{path} is {kind_of(status.st_mode)}, not a file", "name a file")
             return None
         return end if self._note_file(end) else None
 
@@ -107,7 +126,7 @@ class Survey:
                 with os.scandir(folder) as found:
                     inside = sorted(found, key=lambda one: one.name)
             except OSError as error:
-                self.problems.append(f"{folder}: {errors.describe_os_error(error)}")
+                self.unreadable(folder, error)
                 continue
             self._add(closure.directory(self._recorded(folder), mode))
             for one in inside:
@@ -124,9 +143,10 @@ class Survey:
             elif found.is_file(follow_symlinks=False):
                 self._note_file(found.path)
             else:
-                self.problems.append(f"{found.path} is {kind_of(os.lstat(found.path).st_mode)}")
+                kind = kind_of(os.lstat(found.path).st_mode)
+                self.problem(f"{found.path} is {kind}", "remove it, or lock a folder without it")
         except OSError as error:
-            self.problems.append(f"{found.path}: {errors.describe_os_error(error)}")
+            self.unreadable(found.path, error)
 
     def _note_file(self, path: str) -> bool:
         recorded = self._recorded(path)
@@ -135,7 +155,7 @@ class Survey:
         try:
             mode, size, sha256 = self._digests.of(path)
         except OSError as error:
-            self.problems.append(f"{path}: {errors.describe_os_error(error)}")
+            self.unreadable(path, error)
             return False
         self._add(closure.file(recorded, mode, size, sha256))
         return True
@@ -143,7 +163,7 @@ class Survey:
     def _add(self, entry: closure.Entry) -> None:
         known = self._entries.setdefault(entry.path, entry)
         if known != entry:
-            self.problems.append(f"{entry.path} changed while it was looked at")
+            self.problem(f"{entry.path} changed while it was looked at", _REMEDIES[errno.EBUSY])
 
     def _recorded(self, path: str) -> str:
         return closure.recorded(path, self._here)
@@ -172,6 +192,11 @@ class Digests:
 
 def _version(status: os.stat_result) -> tuple[int, int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def remedy_of(error: OSError) -> str:
+    """Return what to do about a file that is to be locked and cannot be read."""
+    return _REMEDIES.get(error.errno or 0, "look at the file system that it lies on")
 
 
 def kind_of(mode: int) -> str:

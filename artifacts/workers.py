@@ -25,6 +25,8 @@ _WORKERS_PER_CPU = 2
 """One computes while another waits for the disk: what is not in the page cache is read faster, and the rest no slower."""
 _NUMBER = struct.Struct("=I")
 _PIECE = 65536
+_LOOK_MILLISECONDS = 50
+"""What another thread raises in this one (``PyThreadState_SetAsyncExc``) does not end a system call."""
 
 _parent = 0
 
@@ -93,7 +95,7 @@ class Workers:
             poller.register(fd, select.POLLIN)
         waiting = set(self._answers)
         while waiting:
-            for fd, _ in poller.poll():
+            for fd, _ in poller.poll(_LOOK_MILLISECONDS):
                 if piece := os.read(fd, _PIECE):
                     self._answers[fd] += piece
                 else:

@@ -69,6 +69,8 @@ def main(arguments: list[str]) -> int:
 def _boot(stage: stage_a.StageA) -> int:
     stage.announce()
     try:
+        with phases.named("start"):
+            handover.become_subreaper()
         timings = phases.run(stage.phases(), stage.emitter)
         phases.run_one(phases.Phase("hand-over", _QUICK_SECONDS, lambda: stage.write_record(timings)))
         with phases.named("hand-over"):
@@ -76,6 +78,7 @@ def _boot(stage: stage_a.StageA) -> int:
     except phases.PhaseFailed as failure:
         stop.block()  # raises the stop that this failure hides, if one came
         stage.emitter.emit("BootstrapFailed", phase=failure.phase, cause=failure.cause, exit_code=failure.exit_code)
-        termination.write(f"{failure.phase}: {failure.cause}")
+        if not isinstance(failure.__cause__, rundir.Taken):  # the log is that other boot's
+            termination.write(f"{failure.phase}: {failure.cause}")
         return failure.exit_code
     raise AssertionError("execve(2) does not return")

@@ -5,17 +5,18 @@ Rules
 * Only names of ``provisions.is_inherited`` and the manifest's ``boot.environment`` pass, and none that holds a secret: ``/proc/1/environ`` and every
   program's environment hold nothing else that the container was started with.
 * Stop signals are blocked over the exec and stay pending; the extension unblocks them inside supervisord.
-* A process that is not PID 1 becomes a subreaper (prctl(2)), so that no orphan escapes it.
+* A process that is not PID 1 becomes a subreaper (prctl(2)) before anything else, so that no orphan escapes it: neither of
+  supervisord nor of the commands that check artifacts.
 """
 
+import errno
 import os
 from collections.abc import Mapping
 
-from contract import errors, exit_codes, rundir
+from contract import errors, exit_codes, prctl, rundir
 from entrypoint import phases, preflight, stop
 from manifest import plan, provisions
 
-_PR_SET_CHILD_SUBREAPER = 36
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -40,8 +41,6 @@ def argv(loaded: plan.LoadedPlan) -> list[str]:
 
 def become_supervisord(loaded: plan.LoadedPlan, run: rundir.RunDirectory) -> None:
     """Replace this process by supervisord; returns only by raising CannotHandOver or OSError."""
-    if os.getpid() != 1:
-        _become_subreaper()
     os.umask(0o022)
     stop.block()
     command = argv(loaded)
@@ -54,9 +53,7 @@ def become_supervisord(loaded: plan.LoadedPlan, run: rundir.RunDirectory) -> Non
         raise phases.CannotHandOver(command[0], why, "", exit_codes.CANNOT_EXECUTE) from error
 
 
-def _become_subreaper() -> None:
-    import ctypes  # only outside a container's PID namespace
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+def become_subreaper() -> None:
+    """Let every orphan of this process become its child, as those of PID 1 do; raises OSError."""
+    if os.getpid() != 1 and prctl.call(prctl.SET_CHILD_SUBREAPER, 1) != 0:
+        raise OSError(errno.EINVAL, "prctl(PR_SET_CHILD_SUBREAPER) is refused")

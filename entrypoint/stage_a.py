@@ -6,6 +6,7 @@ Rules
 * Nothing is written but in the run directory and in ``boot.writable``; nothing is resolved or installed.
 * Before the hand-over: the standard library only, and the libraries of keys in the identity phase. What only some plans
   need is imported when the plan asks for it: every millisecond is one of every boot.
+* Programs of the image (checks, runtimes) run before this boot's secrets and keys exist, and where they can write nowhere.
 * From the first byte that is written outside the run directory on, what writes is confined to the plan's list where the
   kernel can do that (``entrypoint.confinement``).
 """
@@ -21,6 +22,8 @@ _QUICK_SECONDS = 10.0
 _COPY_SECONDS = 60.0
 _READ_SECONDS = 300.0
 _PREFLIGHT_SECONDS = 30.0
+_TRUNCATES = 3
+"""The version of Landlock that restricts truncate(2) too (landlock(7))."""
 _OURS = frozenset({"TMPDIR", "BOOTSEAL_RUN_DIR", "BOOTSEAL_SPEEDUPS"})
 
 
@@ -39,6 +42,7 @@ class StageA:
         self._loaded: plan.LoadedPlan | None = None
         self._mounts: tuple[mounts.Mount, ...] = ()
         self._confinement: confinement.Confined | confinement.Unconfined = confinement.Unconfined()
+        self._powerless: confinement.Confined | confinement.Unconfined = confinement.Unconfined()
         self._secrets: Mapping[str, bytes] = {}  # until the identity has its keys
         self._public_key = ""
         self._closures: tuple[boot_record.Closure, ...] = ()
@@ -74,20 +78,24 @@ class StageA:
         the_plan = self.loaded.plan
         yield phases.Phase("immutable-root", _COPY_SECONDS, self.check_immutable_roots)
         yield phases.Phase("writable-roots", _COPY_SECONDS, self.prepare_writable_roots)
-        if the_plan.secrets or os.path.lexists(self.run.secrets):  # what an earlier boot delivered goes
-            yield phases.Phase("secrets", _QUICK_SECONDS, self.deliver_secrets)
-        yield phases.Phase("identity", _QUICK_SECONDS, self.establish_identity)
         yield phases.Phase("artifacts", _artifacts_seconds(the_plan), self.judge_artifacts)
         if the_plan.runtimes:
             yield phases.Phase("runtimes", _QUICK_SECONDS, self.discover_runtimes)
+        if the_plan.secrets:
+            yield phases.Phase("secrets", _QUICK_SECONDS, self.deliver_secrets)
+        yield phases.Phase("identity", _QUICK_SECONDS, self.establish_identity)
         yield phases.Phase("preflight", _PREFLIGHT_SECONDS, self.preflight)
 
     def open_run_directory(self) -> None:
         """Open the run directory, remove an earlier seal, and begin the event log."""
         self._run = rundir.open_or_create(self._run_directory)
-        _refuse_a_second_boot(self._run)
+        rundir.claim(self._run)
         rundir.remove_seal(self._run)
         rundir.remove_leftovers(self._run)
+        if os.path.lexists(self._run.secrets):
+            from entrypoint import secret_delivery
+
+            secret_delivery.clear(self._run)
         self.emitter.attach(self._run.events)
         fd, _ = directories.open_confined(self._run.temporary, create=True, mode=0o700)
         os.close(fd)
@@ -155,6 +163,10 @@ class StageA:
         run_fd, _ = directories.open_confined(self.run.path)
         try:
             self._confinement = confinement.Confined([run_fd, *roots])
+            self._powerless = confinement.Confined([])
+            if landlock.version() < _TRUNCATES:
+                why = f"Landlock's version {landlock.version()} does not restrict truncate(2)"
+                self.emitter.emit("ConfinementUnavailable", reason=why)
         except landlock.Unavailable as error:
             self.emitter.emit("ConfinementUnavailable", reason=error.why)
         finally:
@@ -183,14 +195,15 @@ class StageA:
 
     def judge_artifacts(self) -> None:
         """See that every artifact is what was locked, and passes its check; all that is wrong is told."""
-        if self.loaded.plan.artifacts:
+        if self.loaded.plan.artifacts or self.loaded.plan.lock is not None:
             self._judge_closures()
         self.emitter.emit("RuntimeClosureValidated", artifacts=len(self._closures))
 
     def _judge_closures(self) -> None:
         from entrypoint import closures
 
-        judged = self._confinement.run(lambda: closures.judge(self.loaded, self._inherited()))
+        hide = closures.secrets_of(self.loaded.plan, os.environ)
+        judged = self._powerless.run(lambda: closures.judge(self.loaded, self._inherited(), hide))
         closures.tell(judged, self.emitter)
         for one in judged:
             if one.reason and not one.artifact.required:
@@ -204,12 +217,14 @@ class StageA:
 
         said = {name: value for name, value in os.environ.items() if name == runtimes.OVERRIDE}
         environment = {**self._inherited(), **said}
-        found = self._confinement.run(lambda: runtimes.discover(self.loaded.plan.runtimes, environment))
+        found = self._powerless.run(lambda: runtimes.discover(self.loaded.plan.runtimes, environment))
         for runtime in found:
             self.emitter.emit(
                 "CapabilityValidated", capability=f"runtime {runtime.name}", path=runtime.path, version=runtime.version
             )
-        files.write_atomically(self.run.runtimes, runtimes.dump(found), 0o444)
+        self.warnings += runtimes.dropped(environment)
+        data = runtimes.dump(found)
+        self._confinement.run(lambda: files.write_atomically(self.run.runtimes, data, 0o444))
 
     def _inherited(self) -> dict[str, str]:
         """Return the environment that programs inherit, for commands that are run here."""
@@ -218,7 +233,7 @@ class StageA:
 
     def preflight(self) -> None:
         """See that supervisord will accept its configuration."""
-        proof = preflight.check(self.loaded, self.run)
+        proof = self._confinement.run(lambda: preflight.check(self.loaded, self.run))
         self.emitter.emit("CapabilityValidated", capability="supervisord configuration", proof=proof)
 
     def write_record(self, timings: list[boot_record.PhaseTiming]) -> None:
@@ -238,7 +253,7 @@ class StageA:
             public_key=self._public_key,
             closures=self._closures,
         )
-        boot_record.write(self.run, record)
+        self._confinement.run(lambda: boot_record.write(self.run, record))
 
 
 def _artifacts_seconds(the_plan: plan.Plan) -> float:
@@ -251,14 +266,3 @@ def _fill(opened: Iterable[tuple[plan.WritableRoot, int]]) -> None:
     for root, fd in opened:
         with writable.rights(root, fd):
             writable.fill_root(root, fd)
-
-
-def _refuse_a_second_boot(run: rundir.RunDirectory) -> None:
-    """Raise UnsafePath while the boot that ``run`` belongs to lives: a second one would take its seal and keys away."""
-    try:
-        other = boot_record.read(run)
-    except (OSError, errors.BootsealError):
-        return  # there is none, or what is there names no boot that could live
-    if other.pid1 != os.getpid() and process.is_alive(other.pid1, other.pid1_start):
-        why = f"it belongs to the boot of process {other.pid1}, which runs"
-        raise errors.UnsafePath(f"run directory {run.path}", why, "stop that one, or boot with another --run-dir")

@@ -1,16 +1,17 @@
 import os
+import pathlib
 import resource
 import signal
 import socket
 import stat
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
-from artifacts import command
-from contract import process
+from artifacts import command, orphans
+from contract import prctl, process
 from manifest import provisions
 from tests.unit import children
 
@@ -235,7 +236,11 @@ def test_it_has_default_signals_and_none_blocked():
     finally:
         signal.signal(signal.SIGHUP, ignored)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    assert ended.output.splitlines() == [f"Sig{name}:{'0' * 16}" for name in ("Blk", "Ign")]
+    glibcs_own = (
+        1 << 31 | 1 << 32
+    )  # signals 32 and 33: whoever started this may have them ignored, and nobody can change that
+    seen = dict(line.split(":") for line in ended.output.splitlines())
+    assert {name: int(mask, 16) & ~glibcs_own for name, mask in seen.items()} == {"SigBlk": 0, "SigIgn": 0}
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
@@ -318,6 +323,17 @@ def test_a_secret_that_is_cut_in_two_where_the_output_is_cut_is_not_shown_either
         pieces = [secret[start : start + 6] for start in range(len(secret) - 6)]
         assert ended.ok
         assert not any(piece in ended.output for piece in pieces)
+
+
+def test_what_is_left_of_a_secret_at_the_cut_is_not_shown_before_what_is_hidden():
+    secret = "".join(f"{number:05d}" for number in range(1200))
+    for length in range(4096, 4113):
+        ended = run(
+            "/usr/bin/python3", "-c", f"import os; key = os.environ['API_KEY']; print(key + key[:{length}], end='')",
+            environment={"API_KEY": secret},
+        )  # fmt: skip
+        assert ended.ok
+        assert set(ended.output) <= {"*"}
 
 
 def test_several_run_at_the_same_time_and_answer_in_their_order(shared: str):
@@ -406,12 +422,10 @@ def test_it_dies_with_whoever_waits_for_it(shared: str):
 
 def test_it_may_be_called_from_another_thread():
     ended: list[command.Ended] = []
-    threads = [threading.Thread(target=lambda: ended.append(shell("echo $0 done"))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [one.output for one in ended] == ["/bin/sh done"] * 4
+    thread = threading.Thread(target=lambda: ended.append(shell("echo $0 done")))
+    thread.start()
+    thread.join()
+    assert [one.output for one in ended] == ["/bin/sh done"]
 
 
 def test_what_another_thread_raises_in_this_one_kills_and_reaps_too(shared: str):
@@ -436,6 +450,95 @@ def test_what_another_thread_raises_in_this_one_kills_and_reaps_too(shared: str)
     thread.join(30)
     assert [type(one) for one in ended] == [_Interruption]
     assert process.start_time(pid_in(f"{shared}/pid")) is None
+
+
+SUBREAPER = 36
+DAEMON = "setsid sh -c 'echo $$ > {0}/part; sleep 600 & mv {0}/part {0}/pid; wait' </dev/null >/dev/null 2>&1 &"
+"""A process that left its command's group, with a child of its own."""
+UNTIL_IT_RUNS = "until test -e {0}/pid; do sleep 0.01; done; "
+
+
+def leaves_no_child_but(spared: int, work: Callable[[], object]) -> bool:
+    """Return whether a subreaper, as Stage A is, has only the child ``spared`` after ``work``."""
+    assert prctl.call(SUBREAPER, 1) == 0
+    work()
+    left = children_of_ours()
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    return left == {spared}
+
+
+@pytest.mark.parametrize("then", ["exit 0", "sleep 600"])
+def test_what_a_command_daemonized_is_killed_and_reaped_and_our_own_children_are_not(shared: str, then: str):
+    script = DAEMON.format(shared) + UNTIL_IT_RUNS.format(shared) + then
+
+    def work() -> bool:
+        own = children.start(lambda: time.sleep(20))
+        return leaves_no_child_but(own, lambda: shell(script, seconds=LONG if then == "exit 0" else 2.0))
+
+    assert children.run(work) == 0
+    assert process.start_time(pid_in(f"{shared}/pid")) is None
+
+
+def test_what_a_command_daemonized_is_killed_when_it_is_interrupted(shared: str):
+    script = DAEMON.format(shared) + UNTIL_IT_RUNS.format(shared) + f"echo > {shared}/fifo; sleep 600"
+    os.mkfifo(f"{shared}/fifo")
+    os.chmod(f"{shared}/fifo", 0o666)
+
+    def interrupted() -> None:
+        def interrupt(_number: int, _frame: object) -> None:
+            raise _Interruption
+
+        signal.signal(signal.SIGUSR1, interrupt)
+        with pytest.raises(_Interruption):
+            shell(script, seconds=600.0)
+
+    def work() -> bool:
+        waiter = children.start(
+            lambda: pathlib.Path(shared, "fifo").read_text() and os.kill(os.getppid(), signal.SIGUSR1)
+        )
+        return leaves_no_child_but(waiter, interrupted)
+
+    assert children.run(work) == 0
+    assert process.start_time(pid_in(f"{shared}/pid")) is None
+
+
+def test_an_interruption_while_orphans_are_killed_leaves_none(monkeypatch: pytest.MonkeyPatch, shared: str):
+    looked = orphans.children
+    looks: list[int] = []
+
+    def interrupted() -> frozenset[int]:
+        looks.append(1)
+        if len(looks) == 3:
+            raise _Interruption
+        return looked()
+
+    def work() -> None:
+        monkeypatch.setattr(orphans, "children", interrupted)
+        with pytest.raises(_Interruption):
+            shell(DAEMON.format(shared) + UNTIL_IT_RUNS.format(shared))
+
+    assert children.run(lambda: leaves_no_child_but(0, work) or not children_of_ours()) == 0
+    assert process.start_time(pid_in(f"{shared}/pid")) is None
+
+
+def test_what_cannot_be_killed_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(orphans, "_SECONDS", 0.05)
+
+    def work() -> bool:
+        pid = children.start(lambda: time.sleep(20))
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "kill", lambda _pid, _number: None)
+            assert not orphans.end(frozenset())
+        assert orphans.end(frozenset())
+        return process.start_time(pid) is None
+
+    assert children.run(work) == 0
+
+
+def test_values_that_are_to_be_hidden_are_not_in_its_output():
+    one = command.Command(("/bin/echo", "it is hunter-zwei"), "/", LONG, {}, hide=("hunter-zwei",))
+    assert command.run_all((one,))[0].output == "it is ***"
 
 
 def test_a_kernel_without_pidfds_is_only_slower(monkeypatch: pytest.MonkeyPatch):

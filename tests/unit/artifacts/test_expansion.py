@@ -106,7 +106,7 @@ def test_a_kind_that_is_given_is_taken_at_its_word(tmp_path: pathlib.Path):
     assert shown(expand(tmp_path / "script", tmp_path, kind=provisions.FILE)) == {"./script": "f"}
     assert problems(tmp_path / "script", kind=provisions.TREE) == (f"{tmp_path}/script is a file, and no tree",)
     assert problems(tmp_path, kind=provisions.ELF) == (f"{tmp_path} is a directory, and no elf",)
-    assert "cannot be read as an ELF file" in problems(tmp_path / "script", kind=provisions.ELF)[0]
+    assert problems(tmp_path / "script", kind=provisions.ELF) == (f"{tmp_path}/script: it is no ELF file",)
     assert problems(tmp_path, kind=provisions.NODE) == (f"{tmp_path} holds no package.json, and is no node package",)
 
 
@@ -197,9 +197,7 @@ def test_names_of_any_bytes_are_written_down_as_they_are(tmp_path: pathlib.Path)
 
 
 def test_a_path_that_is_no_normal_one_is_refused():
-    assert problems("/etc/../etc/passwd") == (
-        "its path /etc/../etc/passwd is not a normal one: write it without . .. or //",
-    )
+    assert problems("/etc/../etc/passwd") == ("its path /etc/../etc/passwd is not a normal one",)
 
 
 def test_a_file_that_changes_while_it_is_read_is_a_problem(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):

@@ -105,14 +105,50 @@ def test_an_override_is_taken_as_it_stands_and_nothing_is_executed(path: pathlib
     cobol = fake(path, "cobol", "echo 1.1")
     fake(path / "sub", "cobol", "echo 1.1")
     monkeypatch.setattr(command, "run_all", None)
-    found = discover("ruby", path=path, BOOTSEAL_RUNTIMES=" python,cobol ,absent,,sub/cobol,python")
+    found = discover("ruby", path=path, BOOTSEAL_RUNTIMES=" python,cobol ,absent,,python")
     assert found == (
         runtimes.Runtime("python", python, None),
         runtimes.Runtime("cobol", cobol, None),
         runtimes.Runtime("absent", "", None),
-        runtimes.Runtime("sub/cobol", "", None),
     )
     assert discover("ruby", path=path, BOOTSEAL_RUNTIMES="") == ()
+    assert runtimes.dropped({"BOOTSEAL_RUNTIMES": " python,cobol ,absent,,python"}) == runtimes.dropped({}) == ()
+
+
+@pytest.mark.parametrize("name", ["py\udcffthon", "\x1b[2Jx", "Python", "sub/cobol", "..", "a" * 41, "a b", "é"])
+def test_a_name_of_an_override_that_is_no_label_is_dropped_and_told_printably(path: pathlib.Path, name: str):
+    environment = {"PATH": str(path), "BOOTSEAL_RUNTIMES": f"perl,{name}"}
+    assert runtimes.discover((), environment) == (runtimes.Runtime("perl", "", None),)
+    [told] = runtimes.dropped(environment)
+    assert told.startswith(f"BOOTSEAL_RUNTIMES: {name[:60]!a} dropped: ")
+    assert told.isprintable()
+
+
+def test_more_names_than_may_be_are_dropped_and_told():
+    environment = {"PATH": "", "BOOTSEAL_RUNTIMES": ",".join(["-", "+", *(f"r{number}" for number in range(40))])}
+    assert [one.name for one in runtimes.discover((), environment)] == [f"r{number}" for number in range(32)]
+    assert runtimes.dropped(environment) == (
+        "BOOTSEAL_RUNTIMES: '-' and 1 more dropped: a name is of a-z 0-9 . _ + -, and 40 characters at most",
+        "BOOTSEAL_RUNTIMES: 8 names dropped: 32 are the most",
+    )
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_whatever_an_override_says_what_is_written_can_be_read(override: str):
+    found = runtimes.overridden(override, {"PATH": "/usr/bin:/bin"})
+    assert runtimes.parse(runtimes.dump(found), "x") == found
+    assert "".join(runtimes.dropped({"BOOTSEAL_RUNTIMES": override})).isprintable()
+
+
+def test_a_directory_of_path_that_is_no_text_is_no_place_to_look(path: pathlib.Path):
+    fake(path / "\udcff", "ruby", "echo 3.1")
+    found = discover("ruby", path=path / "\udcff")
+    assert found == () == runtimes.parse(runtimes.dump(found), "x")
+
+
+def test_a_version_is_no_escape_sequence(path: pathlib.Path):
+    java = fake(path, "java", "printf 'openjdk version \"17\\033[2J\"'")
+    assert discover("java", path=path) == (runtimes.Runtime("java", java, None),)
 
 
 def test_the_runtimes_of_this_machine_are_found():

@@ -1,8 +1,10 @@
+import ctypes
 import errno
 import os
 import resource
 import select
 import signal
+import threading
 
 import pytest
 
@@ -147,6 +149,32 @@ def test_an_exception_while_workers_are_reaped_leaves_none(monkeypatch):
         with pytest.raises(Stopped), workers.Workers(3, 3, lambda unit: rest()):
             raise KeyboardInterrupt
     assert has_no_child()
+
+
+def test_what_another_thread_raises_while_answers_are_awaited_kills_and_reaps_every_worker():
+    """So does Stage A stop what it runs confined, in a thread."""
+    begun, mouth = os.pipe()
+    ended: list[BaseException] = []
+
+    def wait(unit: int) -> None:
+        os.write(mouth, b"x")
+        select.select([], [], [], 20)
+
+    def work() -> None:
+        try:
+            answers(1, 1, wait)
+        except Stopped as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    os.read(begun, 1)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Stopped))
+    thread.join(10)
+    assert [type(one) for one in ended] == [Stopped]
+    assert has_no_child()
+    os.close(begun)
+    os.close(mouth)
 
 
 def test_a_worker_has_no_handler_and_no_blocked_signal_of_its_parent():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract import boot_record, rundir
+from contract import boot_record, errors, rundir, termination
 from entrypoint import boot, stage_a, stop
 from manifest import plan
 from tests.unit import boots, children
@@ -130,7 +130,8 @@ def test_every_missing_artifact_is_told_before_the_boot_fails(tmp_path):
         ("MissingArtifactDetected", "a"), ("CapabilityValidated", "here"), ("MissingArtifactDetected", "b"),
         ("OptionalArtifactMissing", "c"),
     ]  # fmt: skip
-    assert (told[-1]["phase"], told[-1]["cause"].split(":")[0]) == ("artifacts", "required artifact a, b")
+    assert (told[-1]["phase"], told[-1]["cause"].split(":")[0]) == ("artifacts", "required artifacts a, b")
+    assert told[-1]["cause"].endswith(" (install it, or correct its path)"), "one remedy, once"
 
 
 def test_a_writable_immutable_root_fails_a_strict_boot_and_warns_a_lenient_one(tmp_path):
@@ -159,7 +160,7 @@ def test_nothing_is_written_but_in_the_run_directory_and_the_writable_roots(tmp_
     assert (code, told[-1]["phase"]) == (6, "preflight")
     assert sorted(os.listdir(tmp_path)) == ["plan", "run", "w"]
     assert os.listdir(tmp_path / "plan") == ["plan.json"]
-    assert sorted(os.listdir(tmp_path / "run")) == ["events.jsonl", "identity", "keys", "tmp"]
+    assert sorted(os.listdir(tmp_path / "run")) == ["boot.claim", "events.jsonl", "identity", "keys", "tmp"]
 
 
 def test_a_stop_that_a_failure_hides_is_still_a_stop(tmp_path, monkeypatch):
@@ -180,3 +181,18 @@ def test_a_stop_that_a_failure_hides_is_still_a_stop(tmp_path, monkeypatch):
 
     assert children.run(work) == 0
     assert "BootstrapFailed" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(("error", "words"), [(rundir.Taken("a", "b"), 0), (errors.UnsafePath("a", "b"), 1)])
+def test_a_refused_second_boot_leaves_the_termination_log_to_the_first(tmp_path, monkeypatch, error, words):
+    def refuse(_self) -> None:
+        raise error
+
+    def work() -> bool:
+        said: list[str] = []
+        monkeypatch.setattr(termination, "write", said.append)
+        monkeypatch.setattr(stage_a.StageA, "open_run_directory", refuse)
+        code = boot.main(["--plan", str(tmp_path), "--run-dir", f"{tmp_path}/run"])
+        return (code, len(said)) == (6, words)
+
+    assert children.run(work) == 0

@@ -101,7 +101,12 @@ def test_outside_a_namespace_it_adopts_orphans_also_after_the_exec(tmp_path):
         "os.write(writer, b'x')\n"
         "sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))\n",
     )
-    assert children.run(lambda: handover.become_supervisord(loaded(prefix), RUN)) == 7
+
+    def boot() -> None:
+        handover.become_subreaper()
+        handover.become_supervisord(loaded(prefix), RUN)
+
+    assert children.run(boot) == 7
 
 
 @pytest.mark.parametrize(
