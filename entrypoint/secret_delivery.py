@@ -15,22 +15,21 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from contract import directories, errors, files, rundir
+from contract import clearing, directories, errors, files, rundir
 from entrypoint import mounts, secret_sources
 from manifest import plan, provisions
 from supervisord import credentials
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_HANDLE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def deliver(
     the_plan: plan.Plan, run: rundir.RunDirectory, environment: Mapping[str, str], table: tuple[mounts.Mount, ...]
 ) -> dict[str, bytes]:
     """Read and deliver the secrets of ``the_plan`` and return them all by name; raises BootsealError or OSError."""
-    values = _read_all(the_plan.secrets, environment, _apart_from(run, table))
+    clear(run)  # first: no link may lead to what an earlier boot delivered
+    values = _read_all(the_plan, environment, _apart_from(run, table))
     delivered = [secret for secret in the_plan.secrets if secret.programs]
-    clear(run)
     if delivered:
         fd, _ = directories.open_confined(run.secrets, create=True, mode=0o700)
         try:
@@ -58,24 +57,8 @@ def summary(the_plan: plan.Plan) -> dict[str, Any]:
 
 
 def clear(run: rundir.RunDirectory) -> None:
-    """Remove what an earlier boot left in ``secrets``.
-
-    An empty directory may stay: somebody may have mounted a file system for it. Raises UnsafePath when it is not ours.
-    """
-    parent, _ = directories.open_confined(run.path)
-    try:
-        name = os.path.basename(run.secrets)
-        if _unlink(name, parent):
-            return
-        fd = os.open(name, directories.OPEN_FLAGS, dir_fd=parent)
-        try:
-            rundir.judge_ownership(f"directory {run.secrets}", os.fstat(fd), os.geteuid())
-            os.fchmod(fd, 0o700)
-            _empty(fd)
-        finally:
-            os.close(fd)
-    finally:
-        os.close(parent)
+    """Remove what an earlier boot left in ``secrets``; raises UnsafePath when that is not ours, or stays."""
+    clearing.clear_path(run.secrets)
 
 
 def _apart_from(run: rundir.RunDirectory, table: tuple[mounts.Mount, ...]) -> tuple[mounts.Mount, ...]:
@@ -83,13 +66,12 @@ def _apart_from(run: rundir.RunDirectory, table: tuple[mounts.Mount, ...]) -> tu
     return tuple(one for one in table if one.point != "/" and not f"{run.path}/".startswith(f"{one.point}/"))
 
 
-def _read_all(
-    secrets: tuple[provisions.SecretPlan, ...], environment: Mapping[str, str], table: tuple[mounts.Mount, ...]
-) -> dict[str, bytes]:
+def _read_all(the_plan: plan.Plan, environment: Mapping[str, str], table: tuple[mounts.Mount, ...]) -> dict[str, bytes]:
     values, problems = {}, []
-    for secret in secrets:
+    distrusting = the_plan.has_program_users
+    for secret in the_plan.secrets:
         try:
-            values[secret.name] = secret_sources.read(secret, environment, table)
+            values[secret.name] = secret_sources.read(secret, environment, table, distrusting=distrusting)
         except errors.BootsealError as error:
             problems.append(error)
     if len(problems) == 1:
@@ -110,7 +92,7 @@ def _fill(
 ) -> None:
     """Make the directory ``name`` with the files of ``secrets``, and give both to ``owner``."""
     os.mkdir(name, 0o700, dir_fd=above)
-    fd = _claim(name, above)
+    fd = clearing.claim(above, name)
     try:
         for secret in secrets:
             _write(fd, secret.name, values[secret.name], owner)
@@ -144,52 +126,3 @@ def _give(fd: int, what: str, owner: provisions.User) -> None:
     except PermissionError as error:
         why = f"it cannot be given to user {owner.uid}:{owner.gid}: PID 1 lacks CAP_CHOWN"
         raise errors.BootsealError(what, why, "start the container as 0:0 with --cap-add CHOWN") from error
-
-
-def _unlink(name: str, folder: int) -> bool:
-    """Remove ``name`` unless it is a directory; say whether nothing stands there any more."""
-    try:
-        os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        return True
-    except IsADirectoryError:
-        return False
-    return True
-
-
-def _empty(fd: int) -> None:
-    """Remove all that is in the directory ``fd``.
-
-    A directory found in another is first moved up to ``fd``: however deep they were made, no descriptor and no recursion is
-    needed for each level.
-    """
-    waiting, moved = os.listdir(fd), 0
-    while waiting:
-        name = waiting.pop()
-        if _unlink(name, fd):
-            continue
-        below = _claim(name, fd)
-        try:
-            for inner in os.listdir(below):
-                if not _unlink(inner, below):
-                    os.close(_claim(inner, below))
-                    moved += 1
-                    up = f".moved.{moved}.{os.urandom(6).hex()}"
-                    os.rename(inner, up, src_dir_fd=below, dst_dir_fd=fd)
-                    waiting.append(up)
-        finally:
-            os.close(below)
-        os.rmdir(name, dir_fd=fd)
-
-
-def _claim(name: str, folder: int) -> int:
-    """Open the directory ``name`` as ours, 0700: a umask, an earlier boot or a program may have made it otherwise."""
-    handle = os.open(name, _HANDLE, dir_fd=folder)
-    try:
-        path = f"/proc/self/fd/{handle}"  # a handle opened by O_PATH takes neither fchown(2) nor fchmod(2)
-        if os.fstat(handle).st_uid != os.geteuid():
-            os.chown(path, os.geteuid(), os.getegid())
-        os.chmod(path, 0o700)
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    finally:
-        os.close(handle)

@@ -7,7 +7,10 @@ Rules
 * A ``mounted`` file must lie, where its links end, on a mount of its own: it, or a directory above it that is not ``/``. Else it
   is the image's, and everybody who has the image has it.
 * A variable that is set counts, and an empty one is a mistake; only one that is not set may be generated instead.
-* Nothing empty or white space only, nothing of more than ``credentials.LIMIT`` bytes, no NUL where a variable must carry it.
+* Nothing empty or white space only, nothing of fewer than 4 bytes beside the white space around them, which could not be
+  hidden without hiding half of the text around it, nothing of more than ``credentials.LIMIT`` bytes, no NUL where a variable must carry it.
+* Where programs have users of their own, nobody but root could have changed where the path leads (``entrypoint.trusted_way``):
+  this process reads with root's rights what a program's link may name.
 * An error names the secret and its source, and never holds the value.
 """
 
@@ -15,20 +18,31 @@ import os
 import stat
 from collections.abc import Mapping
 
-from contract import errors
-from entrypoint import mounts
+from contract import errors, masking
+from entrypoint import mounts, trusted_way
 from manifest import provisions
 from supervisord import credentials
 
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
-def read(secret: provisions.SecretPlan, environment: Mapping[str, str], table: tuple[mounts.Mount, ...]) -> bytes:
-    """Return the bytes of ``secret`` from its source; raises BootsealError."""
-    source, data = _from_source(secret, environment, table)
+def read(
+    secret: provisions.SecretPlan,
+    environment: Mapping[str, str],
+    table: tuple[mounts.Mount, ...],
+    *,
+    distrusting: bool = False,
+) -> bytes:
+    """Return the bytes of ``secret`` from its source; raises BootsealError.
+
+    ``distrusting``: programs have users of their own.
+    """
+    source, data = _from_source(secret, environment, table, distrusting=distrusting)
     problem = None
     if not data.strip():
         problem = "it is empty"
+    elif len(data.strip()) < masking.LEAST_BYTES:
+        problem = f"it has fewer than {masking.LEAST_BYTES} bytes: it could not be hidden"
     elif len(data) > credentials.LIMIT:
         problem = f"it has more than the {credentials.LIMIT} bytes allowed"
     elif secret.environment is not None and b"\0" in data:
@@ -39,12 +53,16 @@ def read(secret: provisions.SecretPlan, environment: Mapping[str, str], table: t
 
 
 def _from_source(
-    secret: provisions.SecretPlan, environment: Mapping[str, str], table: tuple[mounts.Mount, ...]
+    secret: provisions.SecretPlan,
+    environment: Mapping[str, str],
+    table: tuple[mounts.Mount, ...],
+    *,
+    distrusting: bool,
 ) -> tuple[str, bytes]:
     """Return the name of the source and what it gives."""
     path = secret.mounted or secret.file
     if path is not None:
-        return f"file {path}", _from_file(secret, path, table)
+        return f"file {path}", _from_file(secret, path, table, distrusting=distrusting)
     if secret.variable is not None and secret.variable in environment:
         return f"variable {secret.variable}", os.fsencode(environment[secret.variable])
     if secret.generate_bytes is not None:
@@ -54,10 +72,14 @@ def _from_source(
     )
 
 
-def _from_file(secret: provisions.SecretPlan, path: str, table: tuple[mounts.Mount, ...]) -> bytes:
+def _from_file(
+    secret: provisions.SecretPlan, path: str, table: tuple[mounts.Mount, ...], *, distrusting: bool
+) -> bytes:
     """Return at most one byte more than is allowed."""
-    what = f"secret {secret.name} from file {path}"
+    what = f"secret {secret.name} from the {'mounted ' if secret.mounted is not None else ''}file {path}"
     try:
+        if distrusting:
+            trusted_way.judge(what, path)
         fd = os.open(path, _FLAGS)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -69,7 +91,9 @@ def _from_file(secret: provisions.SecretPlan, path: str, table: tuple[mounts.Mou
         finally:
             os.close(fd)
     except OSError as error:
-        raise errors.BootsealError(what, errors.describe_os_error(error), "give it to the container's user") from error
+        is_missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        remedy = "mount it there, or correct the path" if is_missing else "give it to the container's user"
+        raise errors.BootsealError(what, errors.describe_os_error(error), remedy) from error
 
 
 def lies_on_a_mount(path: str, table: tuple[mounts.Mount, ...]) -> bool:

@@ -67,7 +67,7 @@ def test_what_an_earlier_boot_left_is_gone(run):
     deliver(run, boots.secret("three", "b"))
     assert set(modes(run)) == {"", ".values", ".values/three", "b", "b/three"}
     deliver(run)
-    assert set(modes(run)) == {""}
+    assert not os.path.lexists(run.secrets)
 
 
 @pytest.mark.parametrize("place", ["", "a", "a/one", "b", ".values"])
@@ -108,7 +108,7 @@ def test_directories_deeper_than_any_recursion_are_removed(run):
         here = below
     os.close(here)
     deliver(run)
-    assert os.listdir(run.secrets) == []
+    assert not os.path.lexists(run.secrets)
 
 
 def test_a_directory_that_is_not_ours_is_refused(run):
@@ -138,6 +138,25 @@ def test_the_mount_that_holds_the_run_directory_is_no_mount_of_a_secrets_own(run
         secret_delivery.deliver(the_plan, run, {}, above)
     own = mounts.Mount(f"{run.path}/given", "tmpfs", True)
     assert secret_delivery.deliver(the_plan, run, {}, (*above, own)) == {"s": b"from the image"}
+
+
+def test_no_link_leads_to_what_an_earlier_boot_delivered(run, tmp_path):
+    deliver(run, boots.secret("old", "b"))
+    (tmp_path / "token").symlink_to(f"{credentials.values_directory(run)}/old")
+    with pytest.raises(errors.BootsealError, match="No such file"):
+        deliver(run, boots.secret("mine", "a", generate_bytes=None, file=f"{tmp_path}/token"))
+
+
+def test_where_programs_have_users_a_file_that_one_could_have_put_there_is_refused(run, tmp_path):
+    os.mkdir(f"{tmp_path}/srv")
+    with open(f"{tmp_path}/srv/token", "w") as file:
+        file.write("value")
+    os.chmod(f"{tmp_path}/srv", 0o777)
+    mine = boots.secret("mine", "a", generate_bytes=None, file=f"{tmp_path}/srv/token")
+    assert deliver(run, mine) == {"mine": b"value"}
+    programs = [boots.program(name, user=provisions.User(os.geteuid() + 1, 1)) for name in ("a", "b")]
+    with pytest.raises(errors.UnsafePath, match="a program could"):
+        deliver(run, mine, programs=programs, exceptions=(HELD,))
 
 
 def test_a_name_that_is_a_path_leaves_no_file_elsewhere(run):

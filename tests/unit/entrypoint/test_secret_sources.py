@@ -43,8 +43,8 @@ def test_a_file_is_taken_byte_for_byte_its_last_newline_too(tmp_path):
 
 
 def test_a_variable_is_taken_as_it_is_bytes_that_are_no_text_too():
-    environment = {"TOKEN": os.fsdecode(b"a\xffb")}
-    assert secret_sources.read(secret(variable="TOKEN"), environment, ()) == b"a\xffb"
+    environment = {"TOKEN": os.fsdecode(b"a\xffbc")}
+    assert secret_sources.read(secret(variable="TOKEN"), environment, ()) == b"a\xffbc"
 
 
 def test_generated_bytes_are_hexadecimal_digits_and_new_each_time():
@@ -65,6 +65,15 @@ def test_a_variable_that_is_set_goes_before_generating_and_an_empty_one_is_a_mis
 def test_a_secret_that_is_nothing_but_white_space_is_empty(tmp_path, text):
     (tmp_path / "key").write_text(text)
     assert f"file {tmp_path}/key: it is empty" in refusal(secret(file=f"{tmp_path}/key"))
+
+
+@pytest.mark.parametrize("text", ["abc", "abc\n", "  abc  \n", "é\n"])
+def test_a_secret_too_short_to_be_hidden_is_refused(tmp_path, text):
+    (tmp_path / "key").write_text(text)
+    told = refusal(secret(file=f"{tmp_path}/key"))
+    assert f"file {tmp_path}/key: it has fewer than 4 bytes: it could not be hidden" in told
+    (tmp_path / "key").write_text("abcd\n")
+    assert secret_sources.read(secret(file=f"{tmp_path}/key"), {}, ()) == b"abcd\n"
 
 
 def test_a_nul_is_refused_where_a_variable_must_carry_it_and_only_there(tmp_path):
@@ -138,7 +147,7 @@ def test_whatever_bytes_come_they_are_taken_whole_or_refused_without_being_shown
     try:
         taken = secret_sources.read(wanted, {"KEY": value}, ())
     except errors.BootsealError as error:
-        assert not data.strip() or b"\0" in data
+        assert len(data.strip()) < 4 or b"\0" in data
         assert len(value) < 6 or value not in str(error)
     else:
         assert taken == data
