@@ -8,6 +8,7 @@ Rules
 * A configuration is proven before it is written: supervisor's own parser has accepted exactly these bytes.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import hashlib
@@ -66,6 +67,9 @@ def write(built: Built, directory: str) -> None:
         os.makedirs(directory, exist_ok=True)
         for name, data in built.files:
             files.write_atomically(os.path.join(directory, name), data, _MODE)
+        if built.lock_file is None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(directory, plan.LOCK_FILE))
     except OSError as error:
         why = errors.describe_os_error(error)
         raise errors.BootsealError(
@@ -75,7 +79,11 @@ def write(built: Built, directory: str) -> None:
 
 def drift(built: Built, directory: str) -> str:
     """Return a unified diff from what stands in ``directory`` to ``built``; empty when nothing differs."""
-    return "".join(_difference(os.path.join(directory, name), data) for name, data in built.files)
+    stale = os.path.join(directory, plan.LOCK_FILE)
+    gone = (
+        f"{stale}: it is there, and nothing is locked\n" if built.lock_file is None and os.path.lexists(stale) else ""
+    )
+    return gone + "".join(_difference(os.path.join(directory, name), data) for name, data in built.files)
 
 
 def _difference(path: str, wanted: bytes) -> str:

@@ -11,7 +11,9 @@ from entrypoint import progress
 from manifest import plan
 
 _TICK_SECONDS = 0.1
-_STYLES = {"ready": "green", "failed": "red", "started": "yellow", "waiting": "dim"}
+_STYLES = {"ready": "green", "failed": "red", "started": "yellow", "waiting": "dim", progress.WITHHELD: "yellow"}
+_OF_ARTIFACTS = frozenset({"MissingArtifactDetected", "OptionalArtifactMissing"})
+_MOST_WARNINGS = 5
 
 
 class Display(Protocol):
@@ -44,10 +46,27 @@ def choose(output: str, file: str, loaded: plan.LoadedPlan, state: str) -> Displ
     return Lines(places)
 
 
-def warning(event: dict[str, Any]) -> str:
+def is_warning(event: dict[str, Any]) -> bool:
+    """Say whether ``event`` is told as it came, besides what it changes: a warning, or an artifact that cannot be used."""
+    return event.get("level") == "warn" or event.get("event") in _OF_ARTIFACTS
+
+
+def warnings(event: dict[str, Any]) -> list[str]:
+    """Return the lines that tell ``event``: each fault of an artifact has its own, all else one."""
+    if event.get("event") in _OF_ARTIFACTS:
+        faults = event.get("faults") or [event.get("reason", "")]
+        word = "warning" if event.get("event") == "OptionalArtifactMissing" else "error"
+        return [progress.printable(f"{word}: artifact {event.get('capability')}: {fault}") for fault in faults]
+    if event.get("event") == "ProgramWithheld":
+        lack = f"artifact {event.get('artifact')}: {event.get('reason')}"
+        return [progress.printable(f"warning: {event.get('program')} is held back: {lack}")]
+    return [_warning(event)]
+
+
+def _warning(event: dict[str, Any]) -> str:
     """Return one line for an event of level warn: what it is about, and why."""
     subject = next((event[key] for key in ("program", "path", "capability") if key in event), "")
-    return f"warning: {event['event']} {subject}: {event.get('reason', '')}".rstrip(": ")
+    return progress.printable(f"warning: {event['event']} {subject}: {event.get('reason', '')}".rstrip(": "))
 
 
 class _Places:
@@ -72,9 +91,10 @@ class _Places:
         """Return the last lines of everything the boot printed."""
         try:
             with open(self.output, encoding="utf-8", errors="replace") as file:
-                return [line.rstrip() for line in file.readlines()[-200:] if not line.startswith('{"time"')][-8:]
+                lines = [line.rstrip() for line in file.readlines()[-200:] if not line.startswith('{"time"')][-8:]
         except OSError:
             return []
+        return [progress.printable(line.expandtabs()) for line in lines]
 
 
 class Events:
@@ -116,10 +136,11 @@ class Lines:
 
     def show(self, event: dict[str, Any], before: progress.Progress, now: progress.Progress, at_seconds: float) -> None:
         """Print what changed: a warning, a program's row, the seal, readiness, the failure."""
-        if event.get("level") == "warn":
-            self._line(at_seconds, warning(event))
+        if is_warning(event):
+            for text in warnings(event):
+                self._line(at_seconds, text)
         for row in now.rows:
-            if row != before.row(row.name):
+            if row != before.row(row.name) and row.state != progress.WITHHELD:  # the warning has said it
                 self._line(at_seconds, f"{row.name:<20} {row.state:<8} {row.detail}".rstrip())
         if now.sealed_seconds is not None and now.sealed_seconds != before.sealed_seconds:
             self._line(at_seconds, f"sealed; Stage A took {now.stage_a_ms:.0f} ms in {now.phases} phases")
@@ -165,6 +186,7 @@ class Live:
         self._console = console.Console(force_terminal=True)
         self._live = live.Live(console=self._console, auto_refresh=False, transient=False)
         self._last = 0.0
+        self._faults: list[str] = []
         self._warnings: list[str] = []
         self._notes: list[str] = []
 
@@ -176,9 +198,11 @@ class Live:
         self._live.stop()
 
     def show(self, event: dict[str, Any], _before: progress.Progress, now: progress.Progress, _at: float) -> None:
-        """Redraw at once, and keep warnings."""
-        if event.get("level") == "warn":
-            self._warnings.append(warning(event))
+        """Redraw at once, and keep warnings; of an artifact's faults none makes room for another."""
+        if event.get("event") in _OF_ARTIFACTS:
+            self._faults += warnings(event)
+        elif is_warning(event):
+            self._warnings += warnings(event)
         self._draw(now)
 
     def note(self, text: str) -> None:
@@ -206,7 +230,7 @@ class Live:
             style = _STYLES.get(row.state, "")
             moment = f"{row.at_seconds:.2f}s" if row.at_seconds else ""
             rows.add_row(row.name, text.Text(row.state, style=style), moment, text.Text(row.detail, style="dim"))
-        below = [text.Text(line, style="yellow") for line in self._warnings[-5:]]
+        below = [text.Text(line, style="yellow") for line in [*self._faults, *self._warnings[-_MOST_WARNINGS:]]]
         below.append(self._headline(now))
         if now.state == progress.READY:
             below.extend(text.Text(line, style="dim") for line in [*self._places.lines(), "Ctrl-C stops"])

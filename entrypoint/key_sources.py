@@ -16,6 +16,7 @@ from contract import errors, key_files, records, rundir
 from entrypoint import nostr
 from manifest import provisions
 
+_RIGHT = "put the right key there; another is never made in its place"
 _NEVER_NEW = "put it there, or do not name it; it is never replaced silently, because that would be another identity"
 
 
@@ -43,7 +44,7 @@ def realise(
     if (given := _given(ours, secret_of)) is None:
         key = signing_key.load_or_generate(folder)
     else:
-        key = signing_key.parse(*given)
+        key = signing_key.parse(*given, _RIGHT)
         signing_key.store(folder, key)
         warnings += _unused(wanted, signing_key.FILE, ours)
     public_nostr = None
@@ -51,10 +52,12 @@ def realise(
         folder = wanted.store or run.keys
         if (given := _given(theirs, secret_of)) is None:
             where = f"key {folder}/{nostr.FILE}"
-            given = key_files.read_or_keep(folder, nostr.FILE, nostr.generate(where)), where
+            secret = nostr.parse(key_files.read_or_keep(folder, nostr.FILE, nostr.generate(where)), where)
         else:
+            where = given[1]
+            secret = nostr.parse(*given, _RIGHT)
             warnings += _unused(wanted, nostr.FILE, theirs)
-        public_nostr = nostr.public_key(nostr.parse(*given), given[1])
+        public_nostr = nostr.public_key(secret, where)
     return PublicKeys(key.public_key().public_bytes_raw(), public_nostr, tuple(warnings))
 
 

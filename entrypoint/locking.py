@@ -4,7 +4,7 @@ Rules
 -----
 * Locked is every artifact that the manifest does not leave to its presence. An optional one that is not there is left out, with a
   note: boot finds it missing.
-* All artifacts' problems are told, not the first one's.
+* All artifacts' problems are told, not the first one's. A comparison tells them too, and every difference of what has none.
 * The lock is no part of what it locks: a directory that is listed whole must not hold it.
 """
 
@@ -12,42 +12,31 @@ import dataclasses
 import os
 
 from artifacts import closure, expansion, lock, tree
-from contract import errors, files, rundir
+from contract import errors, files
 from manifest import compile as compiling
-from manifest import diagnostics, expressions, locked, plan, provided, provisions, resolver, source, structure
+from manifest import locked, plan, provisions
 
 _MODE = 0o644
 _SHOWN = 50
+_BENEATH = "lock a folder beneath ${here}, not the one that holds the manifest"
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The lock of those artifacts that have a closure, what is to be said of others, and why there is no lock."""
+    """The lock of those artifacts that have a closure, what is to be said of others, and why there is no lock.
+
+    ``unlockable`` are the artifacts that are there, and of which no closure could be made.
+    """
 
     lock: closure.Lock
     notes: tuple[str, ...]
     problems: tuple[str, ...]
+    unlockable: frozenset[str]
 
 
 def load(path: str) -> compiling.Result:
     """Compile the manifest ``path`` as if its lock were there already; what is wrong with it otherwise is a diagnostic."""
-    return compiling.load(path, compiling.BuildOptions(lock=_to_be_written(path)))
-
-
-def _to_be_written(path: str) -> locked.Lock:
-    """Return what the compiler will read from the lock; None where the manifest cannot be understood: then it says why itself."""
-    findings = diagnostics.Findings()
-    data = source.read(path, findings)
-    text = None if data is None else source.decode(data, findings)
-    root = None if text is None else source.parse(text, findings)
-    subject = None if root is None else structure.check(root, findings)
-    if subject is None:
-        return None
-    roots = {root.path: root.path for root in subject.model.boot.writable}
-    secrets = {name: tuple(secret.programs) for name, secret in subject.model.secrets.items()}
-    scope = expressions.Scope(os.path.dirname(os.path.abspath(path)), rundir.DEFAULT, roots, secrets)
-    artifacts = provided.artifacts(subject.model, resolver.Resolver(subject, scope, False, findings))
-    return locked.Locked("", {one.id: locked.Artifact(one.path, one.kind or "") for one in artifacts})
+    return compiling.load(path, compiling.BuildOptions(lock=locked.TO_BE_WRITTEN))
 
 
 def expand(artifacts: tuple[provisions.ArtifactPlan, ...], here: str, output: str) -> Outcome:
@@ -56,6 +45,7 @@ def expand(artifacts: tuple[provisions.ArtifactPlan, ...], here: str, output: st
     closures: list[closure.Closure] = []
     notes: list[str] = []
     problems: list[str] = []
+    unlockable: set[str] = set()
     for artifact in artifacts:
         if artifact.verify == provisions.PRESENCE:
             continue
@@ -67,12 +57,16 @@ def expand(artifacts: tuple[provisions.ArtifactPlan, ...], here: str, output: st
             else:
                 notes.append(f"{error.what} is optional and not here, so it is not locked: {error.why}")
         except expansion.NotLockable as error:
-            problems += [f"{error.what}: {problem}" for problem in error.problems]
+            problems += [f"{error.what}: {problem}" for problem in error.told]
+            unlockable.add(artifact.id)
         else:
             closures.append(found)
             if _holds(found, here, output):
-                problems.append(f"artifact {found.id}: {output} would lie in it, and a lock cannot hold its own digest")
-    return Outcome(closure.Lock(tuple(sorted(closures, key=lambda one: one.id))), tuple(notes), tuple(problems))
+                why = f"artifact {found.id}: {output} would lie in it, and a lock cannot hold its own digest"
+                problems.append(f"{why} ({_BENEATH})")
+                unlockable.add(found.id)
+    made = closure.Lock(tuple(sorted(closures, key=lambda one: one.id)))
+    return Outcome(made, tuple(notes), tuple(problems), frozenset(unlockable))
 
 
 def _holds(found: closure.Closure, here: str, output: str) -> bool:
@@ -85,23 +79,28 @@ def write(output: str, data: bytes) -> None:
     try:
         files.write_atomically(output, data, _MODE)
     except OSError as error:
-        raise errors.BootsealError(
-            f"lock {output}", f"it cannot be written: {errors.describe_os_error(error)}", "name another with -o"
-        ) from error
+        why = f"it cannot be written: {errors.describe_os_error(error)}"
+        raise errors.BootsealError(f"lock {output}", why, "it lies beside the manifest: make that writable") from error
 
 
-def differences(output: str, data: bytes) -> tuple[str, ...]:
-    """Return in words how the lock at ``output`` differs from ``data``; raises BootsealError when it is no lock."""
+def differences(output: str, found: Outcome) -> tuple[str, ...]:
+    """Return in words how the lock at ``output`` differs from what was ``found``; raises BootsealError when it cannot be read.
+
+    Of artifacts that are there and cannot be locked nothing is said: their problems are.
+    """
     try:
         before = files.read_bounded(output, lock.LIMIT)
     except FileNotFoundError:
         return (f"{output} is not there",)
     except OSError as error:
-        raise errors.BootsealError(f"lock {output}", errors.describe_os_error(error)) from error
-    if before == data:
-        return ()
-    old = {one.id: one for one in lock.parse(before, f"lock {output}").closures}
-    new = {one.id: one for one in lock.parse(data, "the lock as found").closures}
+        why = f"it cannot be read: {errors.describe_os_error(error)}"
+        raise errors.BootsealError(f"lock {output}", why, "remove it, and run `bootseal lock`") from error
+    try:
+        written = lock.parse(before, f"lock {output}")
+    except errors.InvalidRecord as error:
+        return (f"{output} is damaged: {error.why}",)
+    old = {one.id: one for one in written.closures if one.id not in found.unlockable}
+    new = {one.id: one for one in found.lock.closures if one.id not in found.unlockable}
     lines: list[str] = []
     for artifact in sorted(old.keys() | new.keys()):
         if artifact not in new:

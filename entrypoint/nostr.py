@@ -32,20 +32,20 @@ class PublicKey:
     did: str
 
 
-def parse(data: bytes, where: str) -> Any:
-    """Return the ``coincurve.PrivateKey`` that the text ``data`` holds; raises InvalidRecord naming ``where``."""
+def parse(data: bytes, where: str, remedy: str = _REMEDY) -> Any:
+    """Return the ``coincurve.PrivateKey`` that the text ``data`` holds; raises InvalidRecord naming ``where``, and what to do."""
     curve = _library("coincurve", where)
     try:
         text = data.decode("ascii").removesuffix("\n")
     except UnicodeDecodeError as error:
-        raise errors.InvalidRecord(where, "it is not ASCII text", _REMEDY) from error
+        raise errors.InvalidRecord(where, "it is not ASCII text", remedy) from error
     if text.lower().startswith("npub1"):
-        raise errors.InvalidRecord(where, "it is a public key (npub), not a private one (nsec)", _REMEDY)
-    secret = bytes.fromhex(text) if _HEX.fullmatch(text) else _decode_nsec(text, where)
+        raise errors.InvalidRecord(where, "it is a public key (npub), not a private one (nsec)", remedy)
+    secret = bytes.fromhex(text) if _HEX.fullmatch(text) else _decode_nsec(text, where, remedy)
     try:
         return curve.PrivateKey(secret)
     except ValueError as error:
-        raise errors.InvalidRecord(where, "it is not a number from 1 to n-1 (BIP-340)", _REMEDY) from error
+        raise errors.InvalidRecord(where, "it is not a number from 1 to n-1 (BIP-340)", remedy) from error
 
 
 def generate(where: str) -> bytes:
@@ -60,14 +60,14 @@ def public_key(key: Any, where: str) -> PublicKey:
     return PublicKey(raw.hex(), encode("npub", raw, where), f"did:nostr:{raw.hex()}")
 
 
-def _decode_nsec(text: str, where: str) -> bytes:
+def _decode_nsec(text: str, where: str, remedy: str) -> bytes:
     """Return the 32 bytes of ``nsec1…`` (NIP-19); the library checks case, characters and checksum (BIP-173)."""
     bech32 = _library("bech32", where)
     prefix, groups = bech32.bech32_decode(text)
     octets = bech32.convertbits(groups, 5, 8, False) if prefix == "nsec" else None
     if octets is None or len(octets) != _KEY_BYTES:
         why = "it is neither nsec1… with its checksum (NIP-19) nor 64 hexadecimal digits"
-        raise errors.InvalidRecord(where, why, _REMEDY)
+        raise errors.InvalidRecord(where, why, remedy)
     return bytes(octets)
 
 

@@ -7,6 +7,8 @@ from manifest import order, provision, provisions, tree
 from manifest.diagnostics import Findings, quote
 from manifest.structure import Subject
 
+_OURS = frozenset({"CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "TMPDIR"})
+"""What programs get from bootseal itself."""
 SOURCES = ("generate", "file", "mounted", "variable")
 
 
@@ -17,6 +19,7 @@ def check(subject: Subject, findings: Findings) -> None:
             _check_source(subject, name, secret, findings)
         _check_receivers(subject, name, secret, findings)
     _check_variables(subject, findings)
+    _check_directory(subject, findings)
     _check_keys(subject, findings)
 
 
@@ -62,6 +65,12 @@ def _check_variables(subject: Subject, findings: Findings) -> None:
             message = f"every program would inherit {quote(variable)}: it holds the secret {quote(holder)}"
             remedy = f"remove it here; `secrets.{holder}.programs` says who gets it"
             findings.add("E081", place, message, remedy)
+    wanted = manifest.identity.id.env
+    holder = next((name for name, secret in manifest.secrets.items() if wanted and secret.variable == wanted), None)
+    if holder is not None:
+        place = tree.place_of(subject.root, ("identity", "id", "env"))
+        message = f"everybody reads the identity, and {quote(str(wanted))} holds the secret {quote(holder)}"
+        findings.add("E081", place, message, "choose another name")
     owners: dict[tuple[str, str], str] = {}
     for name, secret in manifest.secrets.items():
         if secret.variable is not None and provisions.is_inherited(secret.variable):
@@ -76,13 +85,26 @@ def _check_variables(subject: Subject, findings: Findings) -> None:
             if owner != name:
                 message = f"{quote(program)} would get {secret.env} twice: from the secret {quote(owner)} as well"
                 findings.add("E080", place, message, "choose another name")
+            elif secret.env in _OURS or provisions.is_inherited(secret.env):
+                message = f"{quote(program)} would get {secret.env} twice: bootseal gives it to programs itself"
+                findings.add("E080", place, message, "choose another name")
             elif secret.env in manifest.programs[program].environment:
                 message = f"{quote(program)} would get {secret.env} twice: its `environment` has it as well"
                 findings.add("E080", place, message, "choose another name")
 
 
+def _check_directory(subject: Subject, findings: Findings) -> None:
+    """E080: the directory of a program's secrets is said by bootseal."""
+    getting = {program for secret in subject.model.secrets.values() for program in secret.programs}
+    for name in getting & subject.model.programs.keys():
+        if "CREDENTIALS_DIRECTORY" in subject.model.programs[name].environment:
+            place = tree.key_place(subject.root, ("programs", name, "environment", "CREDENTIALS_DIRECTORY"))
+            message = f"{quote(name)} would get CREDENTIALS_DIRECTORY twice: it names where its secrets are"
+            findings.add("E080", place, message, "remove it")
+
+
 def _check_keys(subject: Subject, findings: Findings) -> None:
-    """E078, E082: a key comes from one place, and that is there."""
+    """E078, E082, E087: a key comes from one place, that is there and gives the same key at each boot."""
     known = subject.names("secrets")
     for kind, key in subject.model.identity.keys.items():
         path: tree.Path = ("identity", "keys", kind)
@@ -96,3 +118,8 @@ def _check_keys(subject: Subject, findings: Findings) -> None:
             place = tree.place_of(subject.root, (*path, "secret"))
             message = f"unknown secret {quote(key.secret)}: nothing under `secrets` has this name"
             findings.add("E078", place, message, remedy)
+        secret = subject.model.secrets.get(key.secret or "")
+        if secret is not None and secret.generate is not None:
+            place = tree.place_of(subject.root, (*path, "secret"))
+            message = f"the key {kind} would be generated: {quote(str(key.secret))} is made anew at each boot"
+            findings.add("E087", place, message, "take `generate` from the secret, or `secret` from the key")

@@ -136,3 +136,11 @@ def _json_of(program: plan.ProgramPlan) -> dict[str, Any]:
 
 def _drawn(the_plan: plan.Plan) -> list[plan.ProgramPlan]:
     return [program for program in the_plan.programs if program.role == "program"]
+
+
+def artifacts_line(the_plan: plan.Plan) -> str | None:
+    """Return one line on how artifacts are verified at boot when that is by their presence alone, else None."""
+    unlocked = [artifact.id for artifact in the_plan.artifacts]
+    if not unlocked or the_plan.lock is not None:
+        return None
+    return f"artifacts: {', '.join(unlocked)}: only looked for at boot, not verified (run `bootseal lock` first)"

@@ -34,7 +34,13 @@ class Unusable:
     why: str
 
 
-Lock = Locked | Unusable | None
+@dataclasses.dataclass(frozen=True)
+class ToBeWritten:
+    """The lock that is about to be written: everything will be in it as it is declared."""
+
+
+TO_BE_WRITTEN = ToBeWritten()
+Lock = Locked | Unusable | ToBeWritten | None
 
 
 def artifacts(
@@ -56,11 +62,11 @@ def artifacts(
 
 
 def _artifact(
-    subject: Subject, artifact: plan.ArtifactPlan, lock: Locked | None, findings: Findings
+    subject: Subject, artifact: plan.ArtifactPlan, lock: Locked | ToBeWritten | None, findings: Findings
 ) -> plan.ArtifactPlan:
     written = subject.model.artifacts[artifact.id].verify
     verify = written or (provisions.DIGEST if lock is not None else provisions.PRESENCE)
-    if verify != provisions.PRESENCE:
+    if verify != provisions.PRESENCE and not isinstance(lock, ToBeWritten):
         _judge(subject, artifact, verify, lock, findings)
     return dataclasses.replace(artifact, verify=verify)
 

@@ -27,14 +27,23 @@ def secrets(manifest: model.Manifest, resolver: Resolver) -> tuple[provisions.Se
         provisions.SecretPlan(
             name=name,
             generate_bytes=secret.generate,
-            file=_optional_path(resolver, ("secrets", name, "file"), secret.file),
-            mounted=_optional_path(resolver, ("secrets", name, "mounted"), secret.mounted),
+            file=_file(name, secret, resolver),
+            mounted=None
+            if resolver.is_relocated
+            else _optional_path(resolver, ("secrets", name, "mounted"), secret.mounted),
             variable=secret.variable,
             environment=secret.env,
             programs=tuple(secret.programs),
         )
         for name, secret in manifest.secrets.items()
     )
+
+
+def _file(name: str, secret: provision.Secret, resolver: Resolver) -> str | None:
+    """Return the file that holds ``secret``; outside a container nothing is mounted, and a file will do."""
+    if secret.mounted is not None and resolver.is_relocated:
+        return _optional_path(resolver, ("secrets", name, "mounted"), secret.mounted)
+    return _optional_path(resolver, ("secrets", name, "file"), secret.file)
 
 
 def artifacts(manifest: model.Manifest, resolver: Resolver) -> tuple[plan.ArtifactPlan, ...]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import Field
 
-from manifest import check_fields, fields, provision_fields, provisions, readiness, section, tree
+from manifest import check_fields, diagnostics, fields, provision_fields, provisions, readiness, section, tree
 
 
 class IdentityId(section.Section):
@@ -30,6 +30,10 @@ def _named(node: Any) -> Any:
     """Return a list of kinds as a mapping: each is a key without a source of its own."""
     if not isinstance(node, list):
         return node
+    kinds = [item.text for item in node if isinstance(item, tree.Scalar)]
+    twice = next((kind for index, kind in enumerate(kinds) if kind in kinds[:index]), None)
+    if twice is not None:
+        fields.refuse("E054", f"{diagnostics.quote(twice)} stands twice in this list", "keep one of them")
     return {item.text if isinstance(item, tree.Scalar) else str(index): {} for index, item in enumerate(node)}
 
 

@@ -5,17 +5,18 @@ from typing import Annotated, Any
 
 import pydantic
 
-from manifest import diagnostics, fields, provisions
+from manifest import diagnostics, fields, provisions, tree
 
 LEAST_BYTES, MOST_BYTES = 16, 1024
 _USER = re.compile(r"([0-9]{1,10})(?::([0-9]{1,10}))?")
+_NOBODY = 65534
 _LARGEST_ID = 2**32 - 2
 """The last number that names a user; -1 means "leave it" to chown(2)."""
 
 
 def _bytes(node: Any) -> int:
     why = "shorter ones can be guessed"
-    return fields.ranged_integer(node, LEAST_BYTES, MOST_BYTES, "generate is a number of random bytes,", why)
+    return fields.ranged_integer(node, LEAST_BYTES, MOST_BYTES, "the number of random bytes", why)
 
 
 def _user(node: Any) -> provisions.User:
@@ -29,12 +30,21 @@ def _user(node: Any) -> provisions.User:
     gid = uid if match[2] is None else int(match[2])
     if 0 in {uid, gid}:
         fields.refuse("E083", f"{shown} is root: PID 1 alone is", 'write for example "1001:1001"')
+    if uid == _NOBODY:
+        fields.refuse(
+            "E083", f"{shown} is nobody: commands that check artifacts run as nobody", "choose another number"
+        )
     return provisions.User(uid, gid)
 
 
 def _runtimes(node: Any) -> Any:
     """Return ``all`` as the list of all."""
-    return list(provisions.RUNTIMES) if getattr(node, "text", None) == "all" else node
+    if not isinstance(node, tree.Scalar) or node.value is None:
+        return node
+    if node.text != "all":
+        shown = diagnostics.quote(node.text)
+        fields.refuse("E022", f"{shown} stands where a list belongs", "write `all`, or a list like [python, node]")
+    return list(provisions.RUNTIMES)
 
 
 _key_reader, _ = fields.one_of("a kind of key", provisions.KEY_KINDS)

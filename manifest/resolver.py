@@ -102,7 +102,15 @@ class Resolver:
             why = "it lies beneath no path of boot.writable, nor in the run directory"
             message = f"{quote(full)} cannot be removed before each start: {why}"
             self.findings.add("E070", self._place(path), message, remedy)
+        elif (fault := users.evidence_fault(self.subject, str(path[1]), self._written_path(full))) is not None:
+            self.findings.add("E070", self._place(path), f"{quote(full)} proves nothing: {fault[0]}", fault[1])
         return full
+
+    def _written_path(self, full: str) -> str:
+        """Return the path ``full`` as it is in the container: beneath the writable root, not beneath where that is moved."""
+        roots = sorted(self.scope.writable.items(), key=lambda one: -len(one[1]))
+        moved = next((one for one in roots if full.startswith(f"{one[1]}/")), None)
+        return full if moved is None else moved[0] + full[len(moved[1]) :]
 
     def _expand_silently(self, text: str) -> expressions.Expanded | None:
         try:

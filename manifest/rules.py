@@ -119,7 +119,7 @@ _TABLE = (
     Rule(
         "E028",
         "not a name",
-        "Names of containers, programs and artifacts are DNS-1123 labels: at most 63 of a-z, 0-9 and `-`, "
+        "Names of containers, programs, secrets and artifacts are DNS-1123 labels: at most 63 of a-z, 0-9 and `-`, "
         "neither first nor last a `-`. They are safe in host names, file names, metrics and supervisord's "
         "configuration alike.",
     ),
@@ -181,7 +181,8 @@ _TABLE = (
     Rule(
         "E040",
         "not an expression",
-        "There are `${here}`, `${run}` and `${writable:/path}`. A lone `$` is itself; `$${` is a literal `${`.",
+        "There are `${here}`, `${run}`, `${writable:/path}` and, in a program, `${secret:NAME}`. A lone `$` is itself; `$${` is a "
+        "literal `${`.",
     ),
     Rule("E041", "not a writable path", "`${writable:/path}` names a path of `boot.writable`, or one beneath it."),
     Rule(
@@ -229,8 +230,8 @@ _TABLE = (
     Rule(
         "E052",
         "unknown program",
-        "`after` and `signals` name programs of this manifest. bootseal's own cannot be waited for: they start first, "
-        "and the seal last. Neither do they get signals.",
+        "`after`, `signals` and `secrets.*.programs` name programs of this manifest. bootseal's own cannot be waited for: they "
+        "start first, and the seal last. Neither do they get signals or secrets.",
     ),
     Rule("E053", "a program after itself", "It would wait for itself for ever."),
     Rule("E054", "the same twice in a list", "The second adds nothing, and is more often a slip for another name."),
@@ -302,7 +303,8 @@ _TABLE = (
         "E070",
         "a file that cannot prove readiness",
         "PID 1 removes the file before each start: one that is left from an earlier run proves nothing. So it lies where "
-        "programs may write, beneath a path of `boot.writable` or in the run directory, and is none of bootseal's own.",
+        "programs may write, beneath a path of `boot.writable` or in the run directory, and is none of bootseal's own. Where "
+        "programs have users, the path of `boot.writable` belongs to the program's.",
     ),
     Rule(
         "E071",
@@ -367,6 +369,12 @@ _TABLE = (
         "E086",
         "an exception without a reason",
         "An exception weakens the container; whoever reviews it must see what for.",
+    ),
+    Rule(
+        "E087",
+        "a key from a generated secret",
+        "It would be another key at each boot, without a word: another identity. Without `file` and `secret` a key is kept in "
+        "`identity.store`.",
     ),
     Rule(
         "W001",

@@ -26,6 +26,25 @@ def check(subject: Subject, findings: Findings) -> None:
         _check_nobody_has_one(subject, findings)
 
 
+def evidence_fault(subject: Subject, name: str, file: str) -> tuple[str, str] | None:
+    """Return why the program ``name`` cannot make ``file``, its proof of readiness, and what to do; None when it can.
+
+    For E070: under the exception the writable root that it lies in must belong to the program's user.
+    """
+    program = subject.model.programs.get(name)
+    if not is_excepted(subject) or program is None or program.user is None:
+        return None
+    roots = [root for root in subject.model.boot.writable if file.startswith(f"{root.path}/")]
+    if not roots:
+        return None
+    root = max(roots, key=lambda one: len(one.path))
+    if root.owner is not None and root.owner.uid == program.user.uid:
+        return None
+    whose = "PID 1's" if root.owner is None else f"{root.owner.uid}'s"
+    why = f"the writable root {root.path} is {whose}, and {quote(name)} runs as {program.user.uid}"
+    return why, f'add owner: "{program.user.uid}:{program.user.gid}" to that root'
+
+
 def _check_everybody_has_one(subject: Subject, findings: Findings) -> None:
     """E083: under the exception a program without a user would be root."""
     for name, program in subject.model.programs.items():

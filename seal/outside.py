@@ -30,6 +30,7 @@ _KEY_BYTES = 32
 _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{64}")
 _KEY_REMEDY = "name the container's public key: identity/ed25519.pub, or its 32 bytes in base64 or hexadecimal"
 _OTHER_PLAN = "name the directory that the image was built with; a rebuilt plan is another one"
+_WHOLE = "copy the whole directory that `bootseal build` wrote"
 _UNLIKE = "it does not seal what the plan demands: do not trust what signed it"
 
 
@@ -45,21 +46,23 @@ class Image:
     closures: closure.Lock | None
 
 
-def judge(data: bytes, public_key: bytes, image: Image, generation: int | None = None) -> record.Record:
+def judge(
+    data: bytes, public_key: bytes, image: Image, generation: int | None = None, where: str = "seal"
+) -> record.Record:
     """Return the record in ``data`` if ``public_key`` (32 bytes) sealed a container of ``image`` with it.
 
-    ``generation`` None accepts any. Raises InvalidRecord, BadSignature, NotThisPlan or NotThisBoot.
+    ``generation`` None accepts any; ``where`` names the record in a refusal. Raises InvalidRecord, BadSignature, NotThisPlan or NotThisBoot.
     """
-    sealed = record.read_signed(data, public_key, "the given one")
-    _judge_plan(sealed, image.loaded)
-    _judge_artifacts(sealed, image)
+    sealed = record.read_signed(data, public_key, "the given one", where)
+    _judge_plan(sealed, image.loaded, where)
+    _judge_artifacts(sealed, image, where)
     if generation is not None and sealed.generation != generation:
         why = f"its generation is {sealed.generation}, and {generation} was asked for"
-        raise record.NotThisBoot("seal", why, "take the seal of that generation, or leave out --generation")
+        raise record.NotThisBoot(where, why, "take the seal of that generation, or leave out --generation")
     return sealed
 
 
-def _judge_plan(sealed: record.Record, loaded: plan.LoadedPlan) -> None:
+def _judge_plan(sealed: record.Record, loaded: plan.LoadedPlan, where: str) -> None:
     the_plan = loaded.plan
     locked = the_plan.lock.sha256 if the_plan.lock else None
     for name, found, wanted in (
@@ -69,22 +72,22 @@ def _judge_plan(sealed: record.Record, loaded: plan.LoadedPlan) -> None:
     ):
         if found != wanted:
             why = f"its {name} is {found or 'null'}, and that of {loaded.directory} is {wanted or 'null'}"
-            raise NotThisPlan("seal", why, _OTHER_PLAN if name == "plan_sha256" else _UNLIKE)
+            raise NotThisPlan(where, why, _OTHER_PLAN if name == "plan_sha256" else _UNLIKE)
     names = [program.name for program in the_plan.required_programs]
     if [program.name for program in sealed.programs] != names:
         why = f"its programs are not the plan's required ones, {', '.join(names) or 'none'}"
-        raise NotThisPlan("seal", why, _UNLIKE)
+        raise NotThisPlan(where, why, _UNLIKE)
 
 
-def _judge_artifacts(sealed: record.Record, image: Image) -> None:
+def _judge_artifacts(sealed: record.Record, image: Image, where: str) -> None:
     wanted = image.loaded.plan.artifacts
     if [(one.id, one.required) for one in sealed.artifacts] != [(one.id, one.required) for one in wanted]:
         why = f"its artifacts are not the plan's, {', '.join(one.id for one in wanted) or 'none'}"
-        raise NotThisPlan("seal", why, _UNLIKE)
+        raise NotThisPlan(where, why, _UNLIKE)
     for found, artifact in zip(sealed.artifacts, wanted, strict=True):
         if reason := _misfit(found, artifact, image.closures):
             remedy = "that image did not hold what it was locked to: do not trust it, and look at its events"
-            raise NotThisPlan(f"artifact {artifact.id}", reason, remedy)
+            raise NotThisPlan(f"artifact {artifact.id} in {where}", reason, remedy)
 
 
 def _misfit(found: record.Artifact, artifact: plan.ArtifactPlan, closures: closure.Lock | None) -> str | None:
@@ -114,7 +117,10 @@ def read_plan(directory: str) -> Image:
     loaded = plan.load(directory)
     if loaded.plan.lock is None:
         return Image(loaded, None)
-    return Image(loaded, lock.load(loaded.lock_path, loaded.plan.lock.sha256))
+    try:
+        return Image(loaded, lock.load(loaded.lock_path, loaded.plan.lock.sha256))
+    except errors.InvalidRecord as error:  # its remedy is a boot's; here nobody has a container
+        raise errors.InvalidRecord(error.what, error.why, _WHOLE) from error
 
 
 def read_key(path: str) -> bytes:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from contract import boot_record, decode, errors, identity, records, rundir
 
 SCHEMA = "bootseal.seal/2"
+_SCHEMAS = "bootseal.seal/"
 DOMAIN = b"bootseal seal v1\n"
 LIMIT = 4 * 1024 * 1024
 _SHOWN_KEY = 64
@@ -146,17 +147,17 @@ def accept(data: bytes, expected: Expected) -> Record:
     return record
 
 
-def read_signed(data: bytes, public_key: bytes, whose: str) -> Record:
+def read_signed(data: bytes, public_key: bytes, whose: str, where: str = "seal") -> Record:
     """Return the record in ``data`` if ``public_key``, 32 bytes, signed these bytes and the identity in it is that key.
 
-    ``whose`` names the key in a refusal. Raises InvalidRecord or BadSignature; whose boot it is stays to be judged.
+    ``whose`` names the key in a refusal, ``where`` the record. Raises InvalidRecord or BadSignature; whose boot it is stays to be judged.
     """
-    record, unsigned = _decode(data)
+    record, unsigned = _decode(data, where)
     if record.identity.ed25519 != base64.b64encode(public_key).decode():
         raise BadSignature(
-            "seal", f"it names {_named_key(record)}, and that is not {whose}", "it is another container's"
+            where, f"it names {_named_key(record)}, and that is not {whose}", "it is another container's"
         )
-    _verify_signature(record, unsigned, public_key, whose)
+    _verify_signature(record, unsigned, public_key, whose, where)
     return record
 
 
@@ -167,29 +168,31 @@ def _named_key(record: Record) -> str:
     return f"the key {named}" if named and is_plain else "no Ed25519 key"
 
 
-def _decode(data: bytes) -> tuple[Record, dict[str, Any]]:
+def _decode(data: bytes, where: str) -> tuple[Record, dict[str, Any]]:
     if len(data) > LIMIT:
-        raise errors.InvalidRecord("seal", f"it has more than {LIMIT} bytes", "look for what wrote it")
+        raise errors.InvalidRecord(where, f"it has more than {LIMIT} bytes", "look for what wrote it")
     try:
         value = decode.json_object(data, "seal")
     except errors.InvalidRecord as error:  # its remedy is a plan's; nobody builds a seal
-        raise errors.InvalidRecord("seal", error.why, "look for what edited it") from error
+        raise errors.InvalidRecord(where, error.why, "look for what edited it") from error
+    if not str(value.get("schema")).startswith(_SCHEMAS):
+        raise errors.InvalidRecord(where, "it is no seal", "a seal is the file bootstrap.done of a container")
     try:
         decode.expect_schema(value, SCHEMA, "seal")
     except errors.InvalidRecord as error:
-        raise errors.InvalidRecord("seal", error.why, "judge it with the version of bootseal that wrote it") from error
+        raise errors.InvalidRecord(where, error.why, "judge it with the version of bootseal that wrote it") from error
     try:
         record = decode.build(Record, value, "seal")
     except errors.InvalidRecord as error:
-        raise errors.InvalidRecord("seal", error.why, "look for what edited it") from error
+        raise errors.InvalidRecord(where, error.why, "look for what edited it") from error
     if data != _encode(value):
-        raise errors.InvalidRecord("seal", "its bytes are not as bootseal writes them", "look for what edited it")
+        raise errors.InvalidRecord(where, "its bytes are not as bootseal writes them", "look for what edited it")
     return record, {name: item for name, item in value.items() if name != "signature"}
 
 
-def _verify_signature(record: Record, unsigned: dict[str, Any], public_key: bytes, whose: str) -> None:
+def _verify_signature(record: Record, unsigned: dict[str, Any], public_key: bytes, whose: str, where: str) -> None:
     if record.signature.alg != "ed25519":
-        raise BadSignature("seal", "its signature algorithm is not ed25519", "bootseal signs with no other")
+        raise BadSignature(where, "its signature algorithm is not ed25519", "bootseal signs with no other")
     try:
         signature = base64.b64decode(record.signature.value, validate=True)
         if base64.b64encode(signature).decode() != record.signature.value:
@@ -198,7 +201,7 @@ def _verify_signature(record: Record, unsigned: dict[str, Any], public_key: byte
         ed25519.Ed25519PublicKey.from_public_bytes(public_key).verify(signature, DOMAIN + canonical)
     except (exceptions.InvalidSignature, binascii.Error, ValueError) as error:
         why = f"its signature is not by {whose}, or it was edited"
-        raise BadSignature("seal", why, "it is refused; look for what wrote it") from error
+        raise BadSignature(where, why, "it is refused; look for what wrote it") from error
 
 
 def expected(run: rundir.RunDirectory) -> Expected:

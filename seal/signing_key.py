@@ -43,17 +43,19 @@ def load(folder: str) -> ed25519.Ed25519PrivateKey:
     return parse(key_files.read_kept(path), f"key {path}")
 
 
-def parse(data: bytes, where: str) -> ed25519.Ed25519PrivateKey:
-    """Return the private key in the PEM text ``data``; raises InvalidRecord naming ``where``."""
+def parse(data: bytes, where: str, remedy: str = _REMEDY) -> ed25519.Ed25519PrivateKey:
+    """Return the private key in the PEM text ``data``; raises InvalidRecord naming ``where``, and what to do."""
     from cryptography.hazmat.primitives import serialization
 
     try:
         key = serialization.load_pem_private_key(data, password=None)
     except (ValueError, TypeError, exceptions.UnsupportedAlgorithm, exceptions.InternalError) as error:
         # InternalError: so cryptography 50.0.2 calls an X448 key of a wrong length
-        raise errors.InvalidRecord(where, "it is not a PEM private key", _REMEDY) from error
+        if isinstance(error, TypeError):  # so the library says that it wants a password
+            raise errors.InvalidRecord(where, "it is encrypted, and boot knows no passphrase", remedy) from error
+        raise errors.InvalidRecord(where, "it is not a PEM private key", remedy) from error
     if not isinstance(key, ed25519.Ed25519PrivateKey):
-        raise errors.InvalidRecord(where, "it is not an Ed25519 key", _REMEDY)
+        raise errors.InvalidRecord(where, "it is not an Ed25519 key", remedy)
     return key
 
 

@@ -11,6 +11,8 @@ STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL, UNKNOWN = (
 )  # fmt: skip
 ALIVE = frozenset({STARTING, RUNNING})
 STARTABLE = frozenset({STOPPED, BACKOFF, EXITED, FATAL})
+PUT_RIGHT = "put it right and start the container again: artifacts are verified at boot"
+"""What to do about an artifact that a program lacks: no start that is asked for helps."""
 
 
 @dataclasses.dataclass(frozen=True)

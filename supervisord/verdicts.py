@@ -23,7 +23,7 @@ def of(entry: entries.Entry, now: float) -> Verdict:
     program = entry.program
     is_over = entry.start_at is None  # else somebody asked for its start, and it only waits
     if entry.withheld:
-        return _failed(f"cannot run: {'; '.join(map(str, entry.withheld))}", final=True)
+        return _failed(f"cannot run: {'; '.join(map(str, entry.withheld))} ({entries.PUT_RIGHT})", final=True)
     match entry.supervisor_state:
         case entries.STARTING | entries.RUNNING:
             return _alive(entry, now)

@@ -58,6 +58,8 @@ def build(file: str, output: str, run_dir: str, prefix: str, *, only_check: bool
     if not only_check:
         building.write(built, output)
         click.echo(drawing.stop_line(built.plan))
+        if unverified := drawing.artifacts_line(built.plan):
+            click.echo(unverified)
         return
     difference = building.drift(built, output)
     if difference:

@@ -49,7 +49,7 @@ def verify(
     try:
         if key_file is not None and plan_directory is not None:
             key, image = outside.read_key(key_file), outside.read_plan(plan_directory)
-            sealed = outside.judge(outside.read_seal(where), key, image, generation)
+            sealed = outside.judge(outside.read_seal(where), key, image, generation, f"seal {where}")
         else:
             sealed = verification.verify(run)
         if live:

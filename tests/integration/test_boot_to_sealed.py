@@ -106,7 +106,7 @@ def test_the_run_directory_holds_what_it_should_with_the_modes_it_should(tree: t
     tree.start().wait_ready()
     modes = {name: stat.S_IMODE(os.lstat(f"{tree.run.path}/{name}").st_mode) for name in os.listdir(tree.run.path)}
     assert modes == {
-        "boot.json": 0o444, "bootstrap.done": 0o444, "bootstrap.intoto.jsonl": 0o444, "env": 0o444, "events.jsonl": 0o644, "identity": 0o755, "keys": 0o700,
+        "boot.json": 0o444, "bootstrap.done": 0o444, "bootstrap.intoto.jsonl": 0o444, "env": 0o444, "events.jsonl": 0o600, "identity": 0o755, "keys": 0o700,
         "ledger.sock": 0o700, "supervisor.sock": 0o700, "supervisord.pid": 0o644, "tmp": 0o700,
     }  # fmt: skip
     identity = Path(tree.run.identity)

@@ -11,6 +11,7 @@ import pytest
 import tree as trees
 
 from contract import snapshot
+from supervisord import entries
 
 QUICK = trees.QUICK
 TOOL = {"path": "/no/such/tool", "required": False}
@@ -56,7 +57,7 @@ def test_it_is_told_once_a_generation_and_to_everybody_who_asks(box: trees.Tree)
     reason = box.program("worker").reason
     [event] = box.events("ProgramWithheld")
     assert (event["program"], event["artifact"]) == ("worker", "tool")
-    assert reason.endswith(event["reason"])
+    assert reason.endswith(f"{event['reason']} ({entries.PUT_RIGHT})")
     assert "worker" not in {event["program"] for event in box.events("ProgramFailed")}
     code, said = control(box, "why", "worker")
     assert code == 0 and reason in said

@@ -108,11 +108,29 @@ def test_a_key_that_the_manifest_names_and_that_is_none_is_an_error_and_never_a_
     assert kind == "nostr" or not os.path.exists(f"{run.keys}/{signing_key.FILE}")
 
 
+@pytest.mark.parametrize("passphrase", [True, False], ids=["encrypted", "plain"])
+def test_a_given_key_is_to_be_put_right_where_it_is_given_and_an_encrypted_one_is_told_as_such(
+    run, tmp_path, passphrase
+):
+    from cryptography.hazmat.primitives.asymmetric import x25519
+
+    how = serialization.BestAvailableEncryption(b"x") if passphrase else serialization.NoEncryption()
+    key = KEY if passphrase else x25519.X25519PrivateKey.generate()
+    data = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
+    file = put(tmp_path / "seal.pem", data)
+    for plan in (wanted(ours=(file, None)), wanted(ours=(None, "k"))):
+        with pytest.raises(errors.InvalidRecord) as caught:
+            key_sources.realise(plan, run, secrets(k=data))
+        assert caught.value.remedy.startswith("put the right key there; ")
+        assert ("it is encrypted" in caught.value.why) == passphrase
+
+
 @pytest.mark.parametrize("kind", ["ed25519", "nostr"])
 def test_a_secret_that_is_no_key_is_named_and_not_shown(run, kind):
     plan = wanted(ours=(None, "k")) if kind == "ed25519" else wanted(theirs=(None, "k"))
     with pytest.raises(errors.InvalidRecord, match=f"key {kind}, secret k: ") as caught:
         key_sources.realise(plan, run, secrets(k=b"hunter2"))
+    assert caught.value.remedy.startswith("put the right key there; ")
     assert "hunter2" not in str(caught.value)
 
 

@@ -82,8 +82,8 @@ def test_the_lock_stands_beside_the_manifest_and_build_accepts_it(place: pathlib
 def test_the_same_files_give_the_same_bytes_and_a_check_says_nothing(place: pathlib.Path, run):
     run("lock", manifest(place))
     first = (place / "closures.lock").read_bytes()
-    run("lock", manifest(place, "data: '${here}/file'", "app: '${here}/app'"), "-o", f"{place}/again")
-    assert (place / "again").read_bytes() == first
+    run("lock", manifest(place, "data: '${here}/file'", "app: '${here}/app'"))
+    assert (place / "closures.lock").read_bytes() == first
     said = run("lock", manifest(place), "--check")
     assert (said.code, said.out) == (exit_codes.OK, [])
 
@@ -122,9 +122,49 @@ def test_a_check_without_a_lock_or_with_a_damaged_one_fails(place: pathlib.Path,
     assert not (place / "closures.lock").exists()
     (place / "closures.lock").write_text("{}")
     said = run("lock", manifest(place), "--check")
-    assert (said.code, said.out) == (exit_codes.GENERIC_FAILURE, [])
-    assert said.err[0].startswith(f"bootseal: lock {place}/closures.lock: ")
+    assert said.code == exit_codes.USAGE_ERROR
+    assert said.out[0].startswith(f"{place}/closures.lock is damaged: ")
     assert run("lock", manifest(place)).code == exit_codes.OK  # what is damaged is written anew
+
+
+def test_a_check_tells_what_vanished_and_what_cannot_be_locked_with_all_other_differences(place: pathlib.Path, run):
+    artifacts = ("app: '${here}/app'", "data: '${here}/file'", "far: {path: '${here}/far', kind: tree}")
+    (place / "far").mkdir()
+    run("lock", manifest(place, *artifacts))
+    (place / "app" / "main").write_text("three")
+    (place / "file").unlink()
+    os.mkfifo(place / "far" / "fifo")
+    said = run("lock", manifest(place, *artifacts), "--check")
+    assert said.code == exit_codes.USAGE_ERROR
+    assert said.out == ["changed  app: ./app/main (3 bytes, now 5)", "removed  artifact data"]
+    assert said.err == [
+        f"bootseal: artifact data: {place}/file: No such file or directory (build it first, or say required: false)",
+        f"bootseal: artifact far: {place}/far/fifo is a FIFO (remove it, or lock a folder without it)",
+    ]
+    (place / "file").write_text("two")
+    (place / "app" / "main").write_text("one")
+    said = run("lock", manifest(place, *artifacts), "--check")
+    assert (said.code, said.out) == (exit_codes.USAGE_ERROR, []), "what cannot be locked is not as it was locked"
+
+
+def test_many_problems_of_an_artifact_are_counted_and_each_that_is_told_has_a_remedy(place: pathlib.Path, run):
+    for number in range(30):
+        os.mkfifo(place / "app" / f"{number}")
+    said = run("lock", manifest(place))
+    assert (said.code, len(said.err)) == (exit_codes.GENERIC_FAILURE, 21)
+    assert {line.rpartition(" (")[2] for line in said.err[:20]} == {"remove it, or lock a folder without it)"}
+    assert said.err[20] == "bootseal: artifact app: and 10 more"
+
+
+def test_the_compiler_takes_a_lock_that_is_to_be_written_for_one_that_fits(place: pathlib.Path):
+    from entrypoint import locking
+
+    (place / "closures.lock").write_text("{}")
+    compiled = locking.load(
+        manifest(place, "app: {path: '${here}/app', verify: metadata}", "data: '${here}/file'")
+    ).plan
+    assert compiled is not None
+    assert [one.verify for one in compiled.artifacts] == [provisions.METADATA, provisions.DIGEST]
 
 
 def test_many_differences_are_counted(place: pathlib.Path, run):
@@ -144,11 +184,12 @@ def test_the_problems_of_all_artifacts_are_told_and_nothing_is_written(place: pa
     )
     said = run("lock", path)
     assert said.code == exit_codes.GENERIC_FAILURE
+    remedy = "(correct `kind:`, or name the folder that holds package.json)"
     assert sorted(said.err) == [
-        f"bootseal: artifact app: {place}/app/fifo is a FIFO",
-        f"bootseal: artifact app: {place}/app/socket is a socket",
+        f"bootseal: artifact app: {place}/app/fifo is a FIFO (remove it, or lock a folder without it)",
+        f"bootseal: artifact app: {place}/app/socket is a socket (remove it, or lock a folder without it)",
         f"bootseal: artifact gone: {place}/gone: No such file or directory (build it first, or say required: false)",
-        "bootseal: artifact node: /etc holds no package.json, and is no node package",
+        f"bootseal: artifact node: /etc holds no package.json, and is no node package {remedy}",
     ]
     assert not (place / "closures.lock").exists()
 
@@ -185,21 +226,28 @@ def test_a_manifest_with_errors_locks_nothing(place: pathlib.Path, run):
 def test_a_lock_that_would_lie_in_what_it_locks_is_refused(place: pathlib.Path, run):
     said = run("lock", manifest(place, "all: '${here}'"))
     assert said.code == exit_codes.GENERIC_FAILURE
-    assert said.err == [
-        f"bootseal: artifact all: {place}/closures.lock would lie in it, and a lock cannot hold its own digest"
-    ]
+    [line] = said.err
+    why = "would lie in it, and a lock cannot hold its own digest"
+    assert line.startswith(f"bootseal: artifact all: {place}/closures.lock {why} (")
+    assert line.endswith(" (lock a folder beneath ${here}, not the one that holds the manifest)")
     os.symlink("app/sub", place / "other")
-    said = run("lock", manifest(place), "-o", f"{place}/other/lock")
+    said = run("lock", manifest(place / "other", f"app: {place}/app"))
     assert said.code == exit_codes.GENERIC_FAILURE
-    assert not (place / "app" / "sub" / "lock").exists()
+    assert not (place / "app" / "sub" / "closures.lock").exists()
+
+
+def test_the_lock_has_one_place(place: pathlib.Path, run):
+    assert run("lock", manifest(place), "-o", f"{place}/other").code == exit_codes.USAGE_ERROR
+    assert not (place / "other").exists()
 
 
 def test_a_place_that_cannot_be_written_is_named(place: pathlib.Path, run):
-    said = run("lock", manifest(place), "-o", f"{place}/none/lock")
+    os.mkdir(place / "closures.lock")
+    said = run("lock", manifest(place))
     assert said.code == exit_codes.GENERIC_FAILURE
-    assert said.err == [
-        f"bootseal: lock {place}/none/lock: it cannot be written: No such file or directory (name another with -o)"
-    ]
+    [line] = said.err
+    assert line.startswith(f"bootseal: lock {place}/closures.lock: it cannot be written: Is a directory")
+    assert line.endswith("(it lies beside the manifest: make that writable)")
 
 
 def test_no_name_of_a_file_reaches_the_terminal_raw(place: pathlib.Path, run):
@@ -210,15 +258,17 @@ def test_no_name_of_a_file_reaches_the_terminal_raw(place: pathlib.Path, run):
     said = run("lock", manifest(place), "--check")
     assert said.out == ["added    app: ./app/\\x1b[31m", "added    app: ./app/\\udcff"]
     os.mkfifo(place / "app" / "\x1b[32m")
-    assert run("lock", manifest(place)).err == [f"bootseal: artifact app: {place}/app/\\x1b[32m is a FIFO"]
+    assert run("lock", manifest(place)).err == [
+        f"bootseal: artifact app: {place}/app/\\x1b[32m is a FIFO (remove it, or lock a folder without it)"
+    ]
 
 
-def test_the_differences_of_two_locks_that_are_no_locks_are_an_error(place: pathlib.Path):
+def test_a_lock_that_cannot_be_read_is_an_error(place: pathlib.Path):
     from entrypoint import locking
 
     os.mkdir(place / "closures.lock")
     with pytest.raises(errors.BootsealError):
-        locking.differences(f"{place}/closures.lock", b"")
+        locking.differences(f"{place}/closures.lock", locking.expand((), str(place), f"{place}/closures.lock"))
 
 
 def test_runtimes_are_told_also_where_an_override_is_set(run, monkeypatch: pytest.MonkeyPatch):

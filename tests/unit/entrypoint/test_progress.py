@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entrypoint import progress
+from entrypoint import display, progress
 
 
 def after(*events: dict) -> progress.Progress:
@@ -67,7 +67,34 @@ def test_a_stop_is_no_failure():
     assert after({"event": "StopRequested"}).state == progress.STOPPED
 
 
+def test_a_program_that_is_held_back_waits_for_nothing_and_names_every_artifact_it_lacks():
+    seen = after(
+        {"event": "ProgramWithheld", "program": "web", "artifact": "tree", "reason": "/t: gone\x1b"},
+        {"event": "ProgramWithheld", "program": "web", "artifact": "tool", "reason": "/u: gone"},
+        {"event": "ProgramWithheld", "program": "web", "artifact": "tool", "reason": "/u: gone"},
+    )
+    assert seen.row("web") == progress.Row(
+        "web", "withheld", "artifact tree: /t: gone\\x1b; artifact tool: /u: gone", 3.0
+    )
+
+
 @given(st.dictionaries(st.sampled_from(["event", "program", "x"]), st.text() | st.integers() | st.none()))
 def test_an_event_that_nobody_knows_changes_nothing(event):
-    if event.get("event") not in {"PhaseCompleted", "ProgramStarted", "ProgramReady", "ProgramFailed"}:
+    if event.get("event") not in {
+        "PhaseCompleted",
+        "ProgramStarted",
+        "ProgramReady",
+        "ProgramFailed",
+        "ProgramWithheld",
+    }:
         assert after({**event, "event": "Something"}) == after()
+
+
+def test_nothing_that_a_program_says_reaches_a_terminal_as_an_escape():
+    seen = after(
+        {"event": "ProgramFailed", "program": "api", "reason": "\x1b[2Jtwo\nlines"},
+        {"event": "BootstrapFailed", "phase": "artifacts", "cause": "\x1b]0;x\x07"},
+    )
+    assert (seen.row("api").detail, seen.failure) == ("\\x1b[2Jtwo\\nlines", "artifacts: \\x1b]0;x\\x07")
+    [shown] = display.warnings({"event": "OptionalArtifactMissing", "capability": "x", "reason": "\x1b[31mred"})
+    assert shown == "warning: artifact x: \\x1b[31mred"

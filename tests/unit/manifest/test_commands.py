@@ -88,7 +88,19 @@ def test_build_says_how_long_a_stop_may_take(
 ) -> None:
     assert cli.main(["build", sound, "-o", str(tmp_path / "out")]) == exit_codes.OK
     parts = "drain 5s, rank 2 11s (helper), rank 1 21s (api), rank 0 11s (migrate), probes 6s"
-    assert capsys.readouterr() == (f"stops within 54s: {parts}\n", "")
+    unlocked = "artifacts: api, tool: only looked for at boot, not verified (run `bootseal lock` first)"
+    assert capsys.readouterr() == (f"stops within 54s: {parts}\n{unlocked}\n", "")
+
+
+def test_a_lock_that_is_gone_is_gone_from_the_plan_too(sound: str, tmp_path: pathlib.Path) -> None:
+    where = tmp_path / "built"
+    assert cli.main(["build", sound, "-o", str(where)]) == 0
+    (where / "closures.lock").write_text("an earlier one")
+    assert cli.main(["build", sound, "-o", str(where), "--check"]) == 2
+    assert (where / "closures.lock").exists()
+    assert cli.main(["build", sound, "-o", str(where)]) == 0
+    assert not (where / "closures.lock").exists()
+    assert cli.main(["build", sound, "-o", str(where), "--check"]) == 0
 
 
 def test_build_refuses_a_stop_that_does_not_fit_the_grace(

@@ -217,6 +217,13 @@ CASES = [
     Case("E053", HEAD + "programs:\n  a: {command: [a], after: [«a»]}\n", "remove it"),
     Case("E054", ONE + "  b: {command: [b], after: [a, «a»]}\n", "keep one of them"),
     Case("E054", ONE + "boot: {environment: [A, «A»]}\n", "keep one of them"),
+    Case("E054", ONE + "identity: {keys: «[nostr, nostr]}\n", "`nostr` stands twice"),
+    Case("E022", ONE + "runtimes: «every»\n", "write `all`, or a list like [python, node]"),
+    Case(
+        "E024",
+        ONE + "secrets: {s: {generate: «8», programs: [a]}}\n",
+        "8 is out of range: the number of random bytes is 16 to 1024",
+    ),
     Case("E054", ONE + "boot: {immutable: [/a, «/a»]}\n", "keep one of them"),
     Case("E054", PROGRAM + "    artifacts: [t, «t»]\nartifacts: {t: /t}\n", "keep one of them"),
     Case(
@@ -284,6 +291,12 @@ CASES = [
     Case("E081", ONE + "boot: {environment: [«S»]}\nsecrets: {s: {variable: S, programs: [a]}}\n", "secrets.s.programs"),
     Case("E081", ONE + "secrets: {s: {variable: «LC_TOKEN», programs: [a]}}\n", "choose another name"),
     Case("E081", ONE + "secrets: {s: {variable: «HOME», programs: [a]}}\n", "choose another name"),
+    Case("E080", ONE + "secrets: {s: {generate: 16, env: «PATH», programs: [a]}}\n", "bootseal gives it"),
+    Case("E080", ONE + "secrets: {s: {generate: 16, env: «NOTIFY_SOCKET», programs: [a]}}\n", "bootseal gives it"),
+    Case("E080", PROGRAM + "    environment: {«CREDENTIALS_DIRECTORY»: /x}\nsecrets: {s: {generate: 16, programs: [a]}}\n", "remove it"),
+    Case("E081", ONE + "identity: {id: {env: «S»}}\nsecrets: {s: {variable: S, programs: [a]}}\n", "choose another name"),
+    Case("E083", PROGRAM + "    user: «65534»\n", "choose another number"),
+    Case("E087", ONE + "identity: {keys: {nostr: {secret: «s»}}}\nsecrets: {s: {generate: 32, variable: S}}\n", "made anew at each boot"),
     Case("E082", ONE + "identity: {keys: {ed25519: {file: /k, «secret»: s}}}\nsecrets: {s: {file: /s}}\n", "keep one of them"),
     Case("E083", PROGRAM + '    «user»: "7"\n', "add the exception"),
     Case("E083", PROGRAM + "    user: «0»\n", "PID 1 alone is"),
@@ -293,6 +306,13 @@ CASES = [
     Case("E083", ONE + "boot: {writable: [{path: /w, «owner»: 7}]}\n", "add the exception"),
     Case("E083", HEAD + f"programs: {{«a»: {{command: [a]}}}}\n{USERS}", "it would be root"),
     Case("E070", PROGRAM + f'    user: 7\n    ready: {{file: «"${{run}}/a"»}}\n{USERS}', "belongs to that user"),
+    Case("E070", PROGRAM + f"    user: 7\n    ready: {{file: «/w/a»}}\nboot: {{writable: [/w]}}\n{USERS}", 'add owner: "7:7"'),
+    Case(
+        "E070",
+        PROGRAM + f'    user: 7\n    ready: {{file: «"${{writable:/w/x}}/a"»}}\n'
+        f"boot: {{writable: [{{path: /w, owner: 7}}, {{path: /w/x, owner: 8}}]}}\n{USERS}",
+        "/w/x is 8's",
+    ),
     Case("E084", PROGRAM + "    artifacts: [t]\nartifacts: {t: {path: /t, verify: «digest»}}\n", "run `bootseal lock`"),
     Case("E084", PROGRAM + "    artifacts: [t]\nartifacts: {t: {path: /t, verify: «metadata»}}\n", "run `bootseal lock`"),
     Case("E085", PROGRAM + "    artifacts: [t]\n«artifacts»: {t: /t}\n", "it is empty", lock=locked.Unusable("it is empty")),
@@ -342,6 +362,15 @@ def test_a_broken_rule_is_reported_alone_at_its_place_with_a_remedy(case: Case, 
         marked = case.text.partition("«")[2].partition("»")
         if marked[1]:
             assert found.place.width == len(marked[0])
+
+
+@pytest.mark.parametrize(("owner", "codes"), [("7", {"W008"}), ("8", {"W008", "E070"})])
+def test_a_proof_is_judged_by_the_root_that_is_written_also_where_it_is_moved(owner, codes, tmp_path) -> None:
+    text = PROGRAM + '    user: 7\n    ready: {file: "${writable:/w}/a"}\n' + USERS
+    moved = compiling.Relocation("/tmp/up/root", loopback_only=True, strict=False, listen=None)
+    text += f"boot: {{writable: [{{path: /w, owner: {owner}}}]}}\n"
+    result = manifests.load(tmp_path, text, compiling.BuildOptions(relocation=moved))
+    assert set(manifests.codes(result)) == codes
 
 
 def test_every_rule_is_broken_by_a_test() -> None:

@@ -157,10 +157,10 @@ def test_without_the_steady_clock_the_same_steps_do_change_what_supervisor_decid
 
 def test_the_steady_clock_begins_with_the_wall_clock_and_is_never_set(clocks):
     before = steady_clock.CLOCK.time()
-    assert before == pytest.approx(time.time())
+    assert before == pytest.approx(time.time(), abs=0.5)
     clocks.step(-3600)
     clocks.tick(2)
-    assert steady_clock.CLOCK.time() == pytest.approx(before + 2)
+    assert steady_clock.CLOCK.time() == pytest.approx(before + 2, abs=0.5)
 
 
 def test_all_else_of_time_is_the_modules_own():

@@ -13,7 +13,9 @@ from supervisord import desk, entries, gate, ledger, output, readiness_book, tel
 from tests.unit import boots
 
 UNUSABLE = {"tool": "/opt/tool is not there", "other": "nobody needs it"}
-REASON = "cannot run: artifact tool cannot be used: /opt/tool is not there"
+LACK = "cannot run: artifact tool cannot be used: /opt/tool is not there"
+REMEDY = "put it right and start the container again: artifacts are verified at boot"
+REASON = f"{LACK} ({REMEDY})"
 WORKER = boots.program("worker", required=False, artifacts=("fine", "tool"))
 NEEDY = boots.program("needy", required=False, after=boots.needs("worker"))
 BOUND = boots.program("bound", required=False, after=boots.needs("worker", condition=plan.STARTED, bind=True))
@@ -97,7 +99,7 @@ def test_it_has_failed_for_good_from_the_first_moment_with_the_artifact_as_the_r
 def test_every_artifact_that_it_lacks_is_named():
     both = boots.program("api", artifacts=("tool", "other"))
     entry = Box(both).entry("api")
-    assert entry.reason == f"{REASON}; artifact other cannot be used: nobody needs it"
+    assert entry.reason == f"{LACK}; artifact other cannot be used: nobody needs it ({REMEDY})"
 
 
 def test_who_needs_it_fails_with_it_at_once_and_by_name():
@@ -161,4 +163,4 @@ def test_what_a_check_printed_stays_one_bounded_line_in_the_reason():
     box = Box(boots.program("api", artifacts=("tool",)), unusable={"tool": "failed:\n\x1b[2Jno\tuse " + "x" * 5000})
     reason = box.entry("api").reason
     assert reason.startswith("cannot run: artifact tool cannot be used: failed: ?[2Jno use xxx")
-    assert reason.isprintable() and len(reason) < 400
+    assert reason.isprintable() and len(reason) < 500
