@@ -17,7 +17,7 @@ import os
 import stat
 from collections.abc import Mapping
 
-from artifacts import closure, distribution, elf, loading, scripts, tree
+from artifacts import closure, distribution, dynamic_loading, elf, scripts, tree
 from contract import errors
 from manifest import provisions
 
@@ -98,7 +98,7 @@ def _add(kind: str, path: str, end: str, survey: tree.Survey, search_path: str) 
     if kind == provisions.FILE:
         survey.file(path)
     elif kind == provisions.ELF:
-        loading.expand(path, survey)
+        dynamic_loading.expand(path, survey)
     elif kind == provisions.SCRIPT:
         scripts.expand(path, survey, search_path)
     elif kind == provisions.PYTHON:

@@ -14,7 +14,7 @@ import re
 import shlex
 import stat
 
-from artifacts import elf, loading, tree
+from artifacts import dynamic_loading, elf, tree
 
 _LINE_BYTES = 255
 """BINPRM_BUF_SIZE less the final NUL."""
@@ -125,7 +125,7 @@ def run_by(path: str, survey: tree.Survey, search_path: str, depth: int = 0) -> 
         survey.unreadable(path, error)
         return
     if is_elf:
-        loading.expand(path, survey)
+        dynamic_loading.expand(path, survey)
     else:
         expand(path, survey, search_path, depth)
 

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from contract import clock, errors, exit_codes, rundir
-from entrypoint import building, display, foreground, loading, progress
+from entrypoint import building, display, foreground, locked_manifest, progress
 from manifest import compile as compiling
 from manifest import fields, plan
 
@@ -93,7 +93,7 @@ def _compile(wishes: Wishes, state: str) -> plan.LoadedPlan | None:
     """Return the compiled plan in ``state``, or None after printing what is wrong with the manifest."""
     relocation = compiling.Relocation(f"{state}/root", True, wishes.strict, wishes.listen)
     options = compiling.BuildOptions(sys.prefix, f"{state}/run", relocation)
-    result, lock = loading.load(wishes.file, options)
+    result, lock = locked_manifest.load(wishes.file, options)
     building.report(result, sys.stderr)
     if result.plan is None:
         return None

@@ -3,7 +3,7 @@
 Pure functions over a sound manifest; each says which codes of ``manifest.rules`` it gives.
 """
 
-from manifest import order, provision, provisions, tree
+from manifest import order, provision_model, provisions, tree
 from manifest.diagnostics import Findings, quote
 from manifest.structure import Subject
 
@@ -23,7 +23,7 @@ def check(subject: Subject, findings: Findings) -> None:
     _check_keys(subject, findings)
 
 
-def _check_source(subject: Subject, name: str, secret: provision.Secret, findings: Findings) -> None:
+def _check_source(subject: Subject, name: str, secret: provision_model.Secret, findings: Findings) -> None:
     """E077: a secret has one source; a variable that is not set may be made up for by generating."""
     given = [source for source in SOURCES if getattr(secret, source) is not None]
     if len(given) == 1 or set(given) == {"generate", "variable"}:
@@ -37,7 +37,7 @@ def _check_source(subject: Subject, name: str, secret: provision.Secret, finding
         findings.add("E077", place, message, f"add one of {', '.join(SOURCES)}")
 
 
-def _check_receivers(subject: Subject, name: str, secret: provision.Secret, findings: Findings) -> None:
+def _check_receivers(subject: Subject, name: str, secret: provision_model.Secret, findings: Findings) -> None:
     """E052, E054, W005: programs that exist, each once; and somebody."""
     seen: set[str] = set()
     for index, program in enumerate(secret.programs):

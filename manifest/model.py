@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import Field
 
-from manifest import fields, policy_fields, provision, provision_fields, readiness, section, tree
+from manifest import fields, policy_fields, provision_fields, provision_model, readiness, section, tree
 
 
 class WritableRoot(section.Section):
@@ -220,16 +220,20 @@ class Manifest(section.Section):
     version: fields.Version = Field(description="The version of this format.")
     name: fields.Label = Field(description="The name of the container's kind, a DNS-1123 label.")
     boot: Boot = Field(default_factory=Boot, description="What boot does before any program runs.")
-    identity: provision.Identity = Field(default_factory=provision.Identity, description="Who this container is.")
-    secrets: dict[fields.Label, provision.Secret] = Field(
+    identity: provision_model.Identity = Field(
+        default_factory=provision_model.Identity, description="Who this container is."
+    )
+    secrets: dict[fields.Label, provision_model.Secret] = Field(
         default={}, description="Values that only the named programs get."
     )
-    artifacts: dict[fields.Label, provision.Artifact] = Field(default={}, description="What the image must contain.")
+    artifacts: dict[fields.Label, provision_model.Artifact] = Field(
+        default={}, description="What the image must contain."
+    )
     runtimes: provision_fields.Runtimes = Field(
         default=[], description="Language runtimes whose versions boot tells; `all`, or a list."
     )
-    security: provision.Security = Field(
-        default_factory=provision.Security, description="How the container is confined."
+    security: provision_model.Security = Field(
+        default_factory=provision_model.Security, description="How the container is confined."
     )
     programs: dict[fields.Label, Program] = Field(default={}, description="What runs, by name.")
     probes: Probes = Field(default_factory=Probes, description="Where the probe server listens.")

@@ -5,7 +5,7 @@ import sys
 import click
 
 from contract import directories, errors, exit_codes, rundir
-from entrypoint import building, loading
+from entrypoint import building, locked_manifest
 from manifest import compile as compiling
 from manifest import drawing, plan
 
@@ -50,7 +50,7 @@ def _run_directory(ctx: click.Context, parameter: click.Parameter, value: str) -
 )
 def build(file: str, output: str, run_dir: str, prefix: str, *, only_check: bool) -> None:
     """Compile the manifest FILE. The same FILE gives the same bytes, and nothing is written when it has errors."""
-    result, lock = loading.load(file, compiling.BuildOptions(prefix, run_dir))
+    result, lock = locked_manifest.load(file, compiling.BuildOptions(prefix, run_dir))
     building.report(result, sys.stderr)
     if result.plan is None:
         sys.exit(exit_codes.USAGE_ERROR)

@@ -5,7 +5,7 @@ import sys
 import click
 
 from contract import exit_codes
-from entrypoint import loading
+from entrypoint import locked_manifest
 from manifest import diagnostics
 
 
@@ -14,7 +14,7 @@ from manifest import diagnostics
 @click.option("--format", "output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def check(file: str, output: str) -> None:
     """Say everything that is wrong with the manifest FILE. Exit 0 when it can be built, 2 when it cannot."""
-    result, _ = loading.load(file)
+    result, _ = locked_manifest.load(file)
     found = result.plan
     shown = click.format_filename(file)
     programs = [program for program in found.programs if program.role == "program"] if found else []

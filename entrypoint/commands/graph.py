@@ -5,7 +5,7 @@ import sys
 import click
 
 from contract import exit_codes
-from entrypoint import loading
+from entrypoint import locked_manifest
 from manifest import diagnostics, drawing
 
 
@@ -14,7 +14,7 @@ from manifest import diagnostics, drawing
 @click.option("--format", "output", type=click.Choice(["text", "mermaid", "json"]), default="text", show_default=True)
 def graph(file: str, output: str) -> None:
     """Draw what the programs of the manifest FILE wait for. Exit 0, or 2 when it has errors."""
-    result, _ = loading.load(file)
+    result, _ = locked_manifest.load(file)
     shown = click.format_filename(file)
     click.echo(diagnostics.render(result.diagnostics, shown, result.text), nl=False, err=True)
     if result.plan is None:

@@ -51,7 +51,7 @@ def test_events_tell_the_boot_in_order(tree: trees.Tree) -> None:
     ]
     assert [name for name in names if name in milestones] == milestones
     phases = [event["phase"] for event in tree.events("PhaseCompleted")]
-    assert phases == ["run-directory", "plan", "immutable-root", "writable-roots", "identity", "artifacts", "preflight"]
+    assert phases == ["run-directory", "plan", "immutable-root", "writable-roots", "artifacts", "identity", "preflight"]
     assert {event["boot_id"] for event in tree.events()} == {tree.snapshot().boot_id}
     for source in ("stage-a", "supervisord"):
         numbers = [event["seq"] for event in tree.events() if event["source"] == source]
@@ -106,7 +106,7 @@ def test_the_run_directory_holds_what_it_should_with_the_modes_it_should(tree: t
     tree.start().wait_ready()
     modes = {name: stat.S_IMODE(os.lstat(f"{tree.run.path}/{name}").st_mode) for name in os.listdir(tree.run.path)}
     assert modes == {
-        "boot.json": 0o444, "bootstrap.done": 0o444, "bootstrap.intoto.jsonl": 0o444, "env": 0o444, "events.jsonl": 0o600, "identity": 0o755, "keys": 0o700,
+        "boot.claim": 0o444, "boot.json": 0o444, "bootstrap.done": 0o444, "bootstrap.intoto.jsonl": 0o444, "env": 0o444, "events.jsonl": 0o600, "identity": 0o755, "keys": 0o700,
         "ledger.sock": 0o700, "supervisor.sock": 0o700, "supervisord.pid": 0o644, "tmp": 0o700,
     }  # fmt: skip
     identity = Path(tree.run.identity)

@@ -26,7 +26,7 @@ import yaml
 
 from contract import rundir
 from contract import snapshot as snapshots
-from entrypoint import building, loading
+from entrypoint import building, locked_manifest
 from manifest import compile as compiling
 from supervisord import client
 
@@ -148,7 +148,7 @@ class Tree:
         path.write_text(yaml.safe_dump(whole))
         if lock:
             subprocess.run([f"{sys.prefix}/bin/bootseal", "lock", str(path)], check=True, stdout=subprocess.DEVNULL)
-        result, lock = loading.load(str(path), compiling.BuildOptions(self.prefix, self.run.path, None))
+        result, lock = locked_manifest.load(str(path), compiling.BuildOptions(self.prefix, self.run.path, None))
         assert result.plan is not None, "\n".join(str(item) for item in result.diagnostics)
         self.plan_directory.mkdir(exist_ok=True)
         building.write(building.finish(result.plan, lock, prove=prove), str(self.plan_directory))

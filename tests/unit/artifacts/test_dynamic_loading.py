@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artifacts import closure, elf, libraries, loading, tree
+from artifacts import closure, dynamic_loading, elf, libraries, tree
 from contract import errors
 
 needs_compiler = pytest.mark.skipif(shutil.which("gcc") is None, reason="no compiler here")
@@ -19,7 +19,7 @@ needs_compiler = pytest.mark.skipif(shutil.which("gcc") is None, reason="no comp
 
 def survey(path: object, here: object = "/nowhere") -> tree.Survey:
     found = tree.Survey(str(here))
-    loading.expand(str(path), found)
+    dynamic_loading.expand(str(path), found)
     return found
 
 

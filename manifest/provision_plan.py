@@ -1,12 +1,12 @@
 """What Stage A provides: from the manifest's sections to the plan."""
 
-from manifest import locked, model, plan, provision, provisions, tree
+from manifest import locked, model, plan, provision_model, provisions, tree
 from manifest.resolver import Resolver
 
 
-def identity(written: provision.Identity, resolver: Resolver) -> provisions.IdentityPlan:
+def identity(written: provision_model.Identity, resolver: Resolver) -> provisions.IdentityPlan:
     """Return who the container is; the key that signs the seal is always among its keys, and first."""
-    keys = {provisions.ED25519: provision.Key(), **written.keys}
+    keys = {provisions.ED25519: provision_model.Key(), **written.keys}
     return provisions.IdentityPlan(
         env=written.id.env,
         default=written.id.default,
@@ -39,7 +39,7 @@ def secrets(manifest: model.Manifest, resolver: Resolver) -> tuple[provisions.Se
     )
 
 
-def _file(name: str, secret: provision.Secret, resolver: Resolver) -> str | None:
+def _file(name: str, secret: provision_model.Secret, resolver: Resolver) -> str | None:
     """Return the file that holds ``secret``; outside a container nothing is mounted, and a file will do."""
     if secret.mounted is not None and resolver.is_relocated:
         return _optional_path(resolver, ("secrets", name, "mounted"), secret.mounted)
@@ -51,7 +51,7 @@ def artifacts(manifest: model.Manifest, resolver: Resolver) -> tuple[plan.Artifa
     return tuple(_artifact(name, artifact, resolver) for name, artifact in manifest.artifacts.items())
 
 
-def _artifact(name: str, written: provision.Artifact, resolver: Resolver) -> plan.ArtifactPlan:
+def _artifact(name: str, written: provision_model.Artifact, resolver: Resolver) -> plan.ArtifactPlan:
     path = resolver.path(("artifacts", name, "path"), written.path)
     check = None
     if written.check is not None:
@@ -66,7 +66,7 @@ def lock(found: locked.Lock, here: str) -> provisions.LockPlan | None:
     return provisions.LockPlan(found.sha256, here) if isinstance(found, locked.Locked) else None
 
 
-def exceptions(security: provision.Security) -> tuple[provisions.ExceptionPlan, ...]:
+def exceptions(security: provision_model.Security) -> tuple[provisions.ExceptionPlan, ...]:
     """Return the exceptions from the hardened profile."""
     users = security.exceptions.program_users
     return () if users is None else (provisions.ExceptionPlan(provisions.PROGRAM_USERS, users.reason),)
