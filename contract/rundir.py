@@ -239,7 +239,7 @@ def _machine_boot() -> str:
 
 
 def remove_leftovers(run: RunDirectory) -> None:
-    """Remove the sockets and the pid file of an earlier boot; raises UnsafePath when something stands there that stays.
+    """Remove secrets, keys, sockets and the pid file of an earlier boot; raises UnsafePath when something there stays.
 
     supervisor 4.3.0 tries for ever to replace a socket that it cannot (``supervisor_af_unix_http_server``), and no stop
     signal reaches it then; its pid file it writes through a link (``write_pidfile``).
@@ -252,6 +252,8 @@ def remove_leftovers(run: RunDirectory) -> None:
         except OSError as error:
             why = f"it was left there and cannot be removed: {errors.describe_os_error(error)}"
             raise errors.UnsafePath(path, why, "remove it") from error
+    for path in (run.secrets, run.keys):
+        clearing.clear_path(path)
 
 
 def remove_seal(run: RunDirectory) -> bool:

@@ -92,10 +92,6 @@ class StageA:
         rundir.claim(self._run)
         rundir.remove_seal(self._run)
         rundir.remove_leftovers(self._run)
-        if os.path.lexists(self._run.secrets):
-            from entrypoint import secret_delivery
-
-            secret_delivery.clear(self._run)
         self.emitter.attach(self._run.events)
         fd, _ = directories.open_confined(self._run.temporary, create=True, mode=0o700)
         os.close(fd)

@@ -192,3 +192,18 @@ def test_runtimes_that_are_said_are_not_looked_for(tree: trees.Tree) -> None:
     tree.start({"BOOTSEAL_RUNTIMES": "shell,cobol"}).wait_ready()
     written = json.loads(pathlib.Path(tree.run.runtimes).read_bytes())
     assert [(found["name"], found["version"]) for found in written["runtimes"]] == [("shell", None), ("cobol", None)]
+
+
+def test_a_check_finds_no_secret_and_no_key_of_this_boot_or_an_earlier_one_and_writes_no_identity(
+    tree: trees.Tree,
+) -> None:
+    image(tree.root)
+    run = tree.run
+    script = f"test ! -e {run.secrets} && test ! -e {run.keys} && ! echo evil >{run.path}/evil && ! echo evil >{run.identity}/id"
+    whole = manifest(tool={"check": {"exec": ["/bin/sh", "-c", script]}})
+    tree.build({**whole, "secrets": {"s": {"generate": 32, "programs": ["api"]}}}, lock=True)
+    for _ in range(2):
+        tree.start().wait_ready()
+        assert os.path.exists(f"{run.secrets}/api/s")
+        assert os.path.exists(f"{run.keys}/ed25519.key")
+        assert tree.stop() == 0
