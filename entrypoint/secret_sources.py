@@ -76,7 +76,7 @@ def _from_file(
     secret: provisions.SecretPlan, path: str, table: tuple[mounts.Mount, ...], *, distrusting: bool
 ) -> bytes:
     """Return at most one byte more than is allowed."""
-    what = f"secret {secret.name} from the {'mounted ' if secret.mounted is not None else ''}file {path}"
+    what = f"secret {secret.name} from {'mounted ' if secret.mounted is not None else ''}file {path}"
     try:
         if distrusting:
             trusted_way.judge(what, path)

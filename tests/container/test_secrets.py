@@ -244,8 +244,8 @@ def test_a_secret_that_a_program_prints_as_it_dies_is_hidden_in_the_cause_and_th
     [
         ("variables", "secret token from variable TOKEN: it is not set"),
         ("password_mount", "secret db-password from file /etc/vault/password: "),
-        ("tls_key_mount", "secret tls-key from file /etc/vault/tls-key: "),
-        ("seal_key_mount", "secret seal-key from file /etc/vault/keys/seal-key: "),
+        ("tls_key_mount", "secret tls-key from mounted file /etc/vault/tls-key: "),
+        ("seal_key_mount", "secret seal-key from mounted file /etc/vault/keys/seal-key: "),
     ],
 )
 def test_a_secret_that_was_forgotten_ends_the_boot_and_is_named(
@@ -266,7 +266,7 @@ def test_a_forgotten_mount_is_no_secret_of_the_images(start: Start, image: str, 
     kept = [option for option in given.options if option not in given.tls_key_mount]
     seen = refusal(start(with_example, *box.HARDENED, *box.USER, *box.TMPFS, *kept))
     assert (seen.code, seen.phase) == (BOOT_FAILURE, "secrets")
-    assert seen.cause.startswith("secret tls-key from file /etc/vault/tls-key: it is the image's")
+    assert seen.cause.startswith("secret tls-key from mounted file /etc/vault/tls-key: it is the image's")
     assert "an-example" not in seen.cause
 
 

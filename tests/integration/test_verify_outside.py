@@ -110,8 +110,8 @@ def test_a_new_generation_has_a_seal_and_a_statement_of_its_own(sealed: trees.Tr
 
 def test_without_the_statement_there_is_no_seal(tree: trees.Tree) -> None:
     """What stands in its place cannot be replaced: the boot fails at its deadline and names the file."""
-    tree.patch(f"import os; os.makedirs({tree.run.attestation + '/in-the-way'!r}, exist_ok=True)")
-    tree.build({**trees.ONE, "boot": {"seal_timeout": "3s"}})
+    planter = {"command": ["mkdir", "-p", f"{tree.run.attestation}/in-the-way"], "oneshot": True}
+    tree.build({"programs": {"planter": planter}, "boot": {"seal_timeout": "3s"}})
     tree.start()
     assert tree.exit_code() == 6
     assert "bootstrap.intoto.jsonl" in tree.stdout() + tree.stderr()
