@@ -94,9 +94,13 @@ class Inside:
     def wait(self, claim: Callable[[], Any], what: str) -> Any:
         deadline = time.monotonic() + box.PATIENCE_SECONDS
         while not (value := claim()):
-            assert time.monotonic() < deadline, f"never happened: {what}\n{self.box.log()[-3000:]}"
+            assert time.monotonic() < deadline, f"never happened: {what}\n{self.seen()}\n{self.box.log()[-3000:]}"
             time.sleep(0.02)
         return value
+
+    def seen(self) -> list[tuple[int, str, str]]:
+        """Return the pid, state and command line of the first processes in the container."""
+        return [(pid, _state(pid), _command_line(pid)) for pid in self.box.host_pids()[:20]]
 
     def program(self, name: str) -> snapshot.ProgramView:
         view = self.ledger().program(name)
@@ -121,6 +125,13 @@ class Inside:
         made = self._root / path.lstrip("/")
         made.touch()
         return made
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:100]
+    except OSError:
+        return ""
 
 
 def _state(pid: int) -> str:
