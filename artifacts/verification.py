@@ -14,7 +14,7 @@ from collections import Counter
 
 from artifacts import closure, examination, inspection, presence
 from artifacts.inspection import Fault
-from contract import records
+from contract import errors, records
 from manifest import provisions
 
 SHOWN_FAULTS = 20
@@ -54,7 +54,7 @@ def describe(fault: Fault, here: str) -> str:
     """Return ``fault`` in words, on one line, as it may be printed; its path, where relative, counts from ``here``."""
     path = closure.absolute(fault.path, here)
     text = fault.detail if fault.detail.startswith(fault.path) else f"{path} ({fault.kind}): {fault.detail}"
-    return text if text.isprintable() else ascii(text)[1:-1]
+    return errors.printable(text)
 
 
 def verify(

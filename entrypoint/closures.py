@@ -108,7 +108,7 @@ def _untrusted(commands: Mapping[int, "child.Command"], verdicts: Iterable[verif
 
 
 def _failed(judgement: Judgement, reason: str) -> Judgement:
-    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in reason[:_REASON_CHARACTERS])
+    text = errors.printable(reason[:_REASON_CHARACTERS])
     return dataclasses.replace(judgement, reason=text, faults=(text,))
 
 

@@ -6,6 +6,8 @@ What a program or a command said is in the events as it was said; what is folded
 import dataclasses
 from typing import Any
 
+from contract import errors
+
 BOOTING, READY, UNREADY, FAILED, STOPPED = "booting", "ready", "unready", "failed", "stopped"
 WITHHELD = "withheld"
 """The state of a program that is never started, because it lacks an artifact."""
@@ -46,10 +48,7 @@ class Progress:
 
 def printable(text: object) -> str:
     """Return ``text`` without what a terminal would act on: that is shown as Python writes it."""
-    shown = str(text)
-    if shown.isprintable():
-        return shown
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shown)
+    return errors.printable(str(text))
 
 
 def begin(programs: tuple[str, ...]) -> Progress:

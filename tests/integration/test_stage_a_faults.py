@@ -217,6 +217,9 @@ def test_what_an_earlier_boot_left_in_odd_shape_stops_no_later_one(tree: trees.T
         case _:
             _plant_directory(tree, tree.run.seal if what == "seal" else tree.run.attestation)
     tree.start().wait_ready()
+    assert sorted(os.listdir(tree.run.identity)) == ["boot-id", "ed25519.pub", "id"]
+    assert os.listdir(tree.run.keys) == ["ed25519.key"]
+    assert os.path.isfile(tree.run.seal) and os.path.isfile(tree.run.attestation)
 
 
 def _plant_directory(tree: trees.Tree, path: str) -> None:
