@@ -35,13 +35,8 @@ class Established:
     warnings: tuple[str, ...]
 
 
-def choose_id(wanted: provisions.IdentityPlan, environment: dict[str, str], host: str) -> str:
-    """Return the container's id by the manifest's rule; raises BootsealError when it is no DNS-1123 label."""
-    return _choose(wanted, environment, host)[0]
-
-
-def _choose(wanted: provisions.IdentityPlan, environment: dict[str, str], host: str) -> tuple[str, str]:
-    """Return the id and its source."""
+def choose_id(wanted: provisions.IdentityPlan, environment: dict[str, str], host: str) -> tuple[str, str]:
+    """Return the container's id by the manifest's rule, and its source; raises BootsealError when it is no DNS-1123 label."""
     if wanted.env is not None and environment.get(wanted.env):
         source, value = f"variable {wanted.env}", environment[wanted.env]
     elif wanted.default == "hostname":
@@ -69,7 +64,7 @@ def establish(
     ``secret_of`` gives the value of a secret by its name. Raises BootsealError or OSError.
     """
     is_mounted = identity_mount.is_mounted(run, table)
-    container_id, source = ("", MOUNT) if is_mounted else _choose(wanted, dict(os.environ), os.uname().nodename)
+    container_id, source = ("", MOUNT) if is_mounted else choose_id(wanted, dict(os.environ), os.uname().nodename)
     if wanted.store != run.keys:
         clearing.clear_path(run.keys)
     keys = key_sources.realise(wanted, run, secret_of)

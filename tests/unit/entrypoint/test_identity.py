@@ -33,11 +33,11 @@ def with_nostr(store: str | None = None) -> provisions.IdentityPlan:
 
 
 def test_the_variable_wins_then_the_host_name_or_the_label():
-    assert identity.choose_id(BY_VARIABLE, {"AGENT_ID": "a-1"}, "host") == "a-1"
-    assert identity.choose_id(BY_VARIABLE, {}, "host") == "host"
-    assert identity.choose_id(BY_VARIABLE, {"AGENT_ID": ""}, "host") == "host"
-    assert identity.choose_id(BY_LABEL, {}, "host") == "box-7"
-    assert identity.choose_id(BY_HOST, {"AGENT_ID": "a-1"}, "Host-9.example.org") == "host-9"
+    assert identity.choose_id(BY_VARIABLE, {"AGENT_ID": "a-1"}, "host") == ("a-1", "variable AGENT_ID")
+    assert identity.choose_id(BY_VARIABLE, {}, "host") == ("host", "host name")
+    assert identity.choose_id(BY_VARIABLE, {"AGENT_ID": ""}, "host") == ("host", "host name")
+    assert identity.choose_id(BY_LABEL, {}, "host") == ("box-7", "manifest")
+    assert identity.choose_id(BY_HOST, {"AGENT_ID": "a-1"}, "Host-9.example.org") == ("host-9", "host name")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_host_name_that_is_no_label_is_refused(host):
 @given(st.text(min_size=1))
 def test_any_variable_gives_a_label_or_a_refusal(value):
     try:
-        chosen = identity.choose_id(BY_VARIABLE, {"AGENT_ID": value}, "host")
+        chosen, _ = identity.choose_id(BY_VARIABLE, {"AGENT_ID": value}, "host")
     except errors.BootsealError:
         return
     assert chosen == value
