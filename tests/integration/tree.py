@@ -119,8 +119,11 @@ def processes_of(argument: str) -> list[int]:
 
 
 def cmdline(pid: int) -> str:
-    """Return the command line of ``pid``."""
-    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    """Return the command line of ``pid``, "" when there is no such process (any more)."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 @dataclasses.dataclass
