@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 FILE ?= examples/hello/bootseal.yaml
 ARGS ?=
 
-.PHONY: help up test unit integration containers check format bench fuzz image clean engine
+.PHONY: help up test unit integration containers check format bench fuzz image clean engine tools
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,13 +19,13 @@ help: ## list the targets
 up: $(VENV)/.installed ## boot FILE (examples/hello) to READY; Ctrl-C stops. ARGS=--until-ready stops by itself
 	@$(BIN)/bootseal up $(FILE) $(ARGS)
 
-test: $(VENV)/.tested engine ## every test: unit, integration with a real supervisord, the real image under podman
+test: $(VENV)/.tested engine tools ## every test: unit, integration with a real supervisord, the real image under podman
 	@$(BIN)/python -m pytest tests/unit tests/integration tests/container $(ARGS)
 
 unit: $(VENV)/.tested ## only the tests that start nothing
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
-integration: $(VENV)/.tested ## only the tests with a real supervisord
+integration: $(VENV)/.tested tools ## only the tests with a real supervisord
 	@$(BIN)/python -m pytest tests/integration $(ARGS)
 
 containers: $(VENV)/.tested engine ## only the tests of the real image
@@ -53,6 +53,9 @@ image: $(VENV)/.installed engine ## build the images of examples/hello and examp
 
 engine: ## install the container engine the tests need (root on Debian; elsewhere it is named and left to you)
 	@container/install-engine
+
+tools: ## install what some tests look through: Chromium, promtool (root on Debian; elsewhere they are named and left to you)
+	@tests/install-tools
 
 clean: ## remove what make made here
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

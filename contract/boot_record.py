@@ -12,7 +12,7 @@ from typing import Any
 
 from contract import decode, errors, files, records, rundir
 
-SCHEMA = "bootseal.boot/2"
+SCHEMA = "bootseal.boot/3"
 _LIMIT = 1024 * 1024
 _TEXT_LENGTHS = (500, 100, 20)
 """How long a warning or a reason may be, and where so many closures have one that little room is left."""
@@ -66,9 +66,10 @@ class Closure:
 
 @records.dataclass(frozen=True)
 class PhaseTiming:
-    """How long one phase of Stage A took."""
+    """When one phase of Stage A began, in seconds since Stage A did, and how long it took."""
 
     name: str
+    started_seconds: float
     duration_ms: float
 
 

@@ -3,7 +3,7 @@
 Rules
 -----
 * Every event has ``time`` (RFC 3339, ms), ``level``, ``event``, ``stage`` ("bootstrap"), ``boot_id``,
-  ``source`` and ``seq`` (counted per source and process), then its own fields.
+  ``source``, ``seq`` (counted per source and process) and ``traceparent`` (``contract.trace``), then its own fields.
 * An event reaches the file in one write, so lines of several processes never mix; what a full disk took of a line is
   taken back.
 * Emitting never blocks and never raises: what a full disk or an unread pipe refuses is dropped and counted,
@@ -20,7 +20,7 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-from contract import clock
+from contract import clock, trace
 
 FILE_LIMIT = 1024 * 1024
 STAGE = "bootstrap"
@@ -51,6 +51,8 @@ LEVELS: dict[str, str] = {
     "BootstrapSealTimeout": "error",
     "BootstrapCompleted": "info",
     "ReadinessChanged": "info",
+    "LivenessChanged": "error",
+    "TraceExportFailed": "warn",
     "GenerationEnded": "info",
     "StopRequested": "info",
     "ProgramKilled": "warn",
@@ -107,6 +109,9 @@ class Emitter:
             "source": self._source,
             "seq": self._seq,
         }
+        kind = next((kind for kind in (trace.PROGRAM, trace.PHASE) if isinstance(fields.get(kind), str)), "")
+        if context := trace.parent(self._boot_id, kind, fields.get(kind, "")):
+            line["traceparent"] = context
         if self._dropped:
             line["dropped"] = self._dropped
         data = _encode({**line, **fields}) or _encode({**line, "unprintable": sorted(fields)})

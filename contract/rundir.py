@@ -112,6 +112,11 @@ class RunDirectory:
         return f"{self.path}/ledger.sock"
 
     @property
+    def probes_socket(self) -> str:
+        """The socket on which the probe server answers everything to processes of our user and root's."""
+        return f"{self.path}/probes.sock"
+
+    @property
     def notify_socket(self) -> str:
         """The socket on which programs tell PID 1 that they are ready (sd_notify(3))."""
         return f"{self.path}/notify.sock"
@@ -244,7 +249,13 @@ def remove_leftovers(run: RunDirectory) -> None:
     supervisor 4.3.0 tries for ever to replace a socket that it cannot (``supervisor_af_unix_http_server``), and no stop
     signal reaches it then; its pid file it writes through a link (``write_pidfile``).
     """
-    for path in (run.supervisor_socket, run.ledger_socket, run.notify_socket, run.supervisor_pidfile):
+    for path in (
+        run.supervisor_socket,
+        run.ledger_socket,
+        run.notify_socket,
+        run.probes_socket,
+        run.supervisor_pidfile,
+    ):
         try:
             os.unlink(path)
         except FileNotFoundError:

@@ -10,7 +10,7 @@ from typing import Any
 
 from contract import decode, records
 
-SCHEMA = "bootseal.ledger/2"
+SCHEMA = "bootseal.ledger/3"
 
 PENDING, READY, FAILED, STALE = "pending", "ready", "failed", "stale"
 STATES = (PENDING, READY, FAILED, STALE)
@@ -34,6 +34,27 @@ class Exit:
         return f"exited with code {self.code}" if self.signal is None else f"was killed by signal {self.signal}"
 
 
+ENDED, KILLED, UNSTARTED, UNREADY, OPERATOR, BOUND = "exit", "signal", "start-failed", "unready", "operator", "bound"
+RESTART_REASONS = (ENDED, KILLED, UNSTARTED, UNREADY, OPERATOR, BOUND)
+"""Why a program was started again: it exited; a signal ended it; it could not be executed, or ended before it was ready; we killed
+it because it was not ready in time, silent or failing its live check; somebody asked; what it is bound to came back."""
+
+
+@dataclasses.dataclass(frozen=True)  # made by the thousand
+class Timeline:
+    """When one process of a program was forked, was RUNNING to supervisor, and was ready; None where it never was.
+
+    Seconds on the monotonic clock since Stage A began (``boot.json``: ``started_monotonic``).
+    """
+
+    spawned: float | None
+    running: float | None
+    ready: float | None
+
+
+NO_TIMELINE = Timeline(None, None, None)
+
+
 @dataclasses.dataclass(frozen=True)  # made by the thousand
 class ProgramView:
     """One program in the ledger.
@@ -41,7 +62,9 @@ class ProgramView:
     ``state`` is one of STATES and ``reason`` says why it is not ready ("" when it is); ``since`` is the
     last change of ``state``, ``ready_at`` of the last readiness, both RFC 3339. ``supervisor_state`` is
     supervisor's own word and ``status`` the program's (STATUS= of sd_notify). ``final``: failed for good, waiting does not
-    help. ``exits`` counts exits that nobody asked for, ``restarts`` spawns after the first.
+    help. ``exits`` counts exits that nobody asked for, ``restarts`` spawns after the first and ``restart_reasons`` why, by
+    RESTART_REASONS. ``first`` has the first time in this generation that each step was reached, whichever process reached it;
+    ``latest`` is of the present process, or of the last one.
     """
 
     name: str
@@ -62,6 +85,9 @@ class ProgramView:
     last_output: tuple[str, ...]
     status: str
     final: bool
+    restart_reasons: dict[str, int]
+    first: Timeline
+    latest: Timeline
 
 
 @records.dataclass(frozen=True)
@@ -150,6 +176,8 @@ def _program_to_json(view: ProgramView) -> dict[str, Any]:
     value = dict(vars(view))
     value["last_exit"] = dict(vars(view.last_exit)) if view.last_exit else None
     value["last_output"] = list(view.last_output)
+    value["first"] = dict(vars(view.first))
+    value["latest"] = dict(vars(view.latest))
     return value
 
 

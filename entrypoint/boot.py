@@ -71,7 +71,7 @@ def _boot(stage: stage_a.StageA) -> int:
     try:
         with phases.named("start"):
             handover.become_subreaper()
-        timings = phases.run(stage.phases(), stage.emitter)
+        timings = phases.run(stage.phases(), stage.emitter, stage.started_monotonic)
         phases.run_one(phases.Phase("hand-over", _QUICK_SECONDS, lambda: stage.write_record(timings)))
         with phases.named("hand-over"):
             handover.become_supervisord(stage.loaded, stage.run)

@@ -41,19 +41,21 @@ class CannotHandOver(errors.BootsealError):
         self.exit_code = exit_code
 
 
-def run(phases: Iterable[Phase], emitter: events.Emitter) -> list[boot_record.PhaseTiming]:
+def run(phases: Iterable[Phase], emitter: events.Emitter, began: float) -> list[boot_record.PhaseTiming]:
     """Run ``phases`` in order and return how long each took; raises PhaseFailed, or Stopped on a stop signal.
+
+    ``began`` is the monotonic moment at which Stage A did.
 
     The next phase is asked for when the last one is done, so what it finds may decide which one comes.
     """
-    timings = []
+    timings: list[boot_record.PhaseTiming] = []
     for phase in phases:
         started = clock.monotonic()
         emitter.emit("PhaseStarted", phase=phase.name, deadline_seconds=phase.deadline_seconds)
         run_one(phase)
         duration_ms = round((clock.monotonic() - started) * 1000, 3)
         emitter.emit("PhaseCompleted", phase=phase.name, duration_ms=duration_ms)
-        timings.append(boot_record.PhaseTiming(phase.name, duration_ms))
+        timings.append(boot_record.PhaseTiming(phase.name, round(started - began, 6), duration_ms))
     return timings
 
 

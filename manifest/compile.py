@@ -24,6 +24,7 @@ from manifest import (
     provisions,
     roster,
     semantics,
+    serving,
     source,
     structure,
     tree,
@@ -136,6 +137,9 @@ def _compile(subject: structure.Subject, here: str, options: BuildOptions, findi
         programs=programs,
         empty_required_set=manifest.required is not None,
         probes=_probes(manifest.probes, relocation),
+        readiness=serving.ReadinessPlan((), (), 0.0),
+        observability=serving.ObservabilityPlan("info", None),
+        logs=serving.PLAIN,
         stop=_stop(manifest.stop, programs, subject, findings),
         signals=_signals(manifest),
     )
@@ -199,4 +203,5 @@ def _probes(probes: model.Probes, relocation: Relocation | None) -> plan.ProbesP
     (host, port), (metrics_host, metrics_port) = probes.listen, probes.metrics or (probes.listen[0], None)
     if relocation and relocation.loopback_only:
         host = metrics_host = "127.0.0.1"
-    return plan.ProbesPlan(host, port, metrics_host, metrics_port)
+    detail = serving.DetailPlan(serving.LOOPBACK, None, None, None)
+    return plan.ProbesPlan(host, port, metrics_host, metrics_port, 30.0, detail)

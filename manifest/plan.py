@@ -14,9 +14,9 @@ import os
 from typing import Any
 
 from contract import boot_record, decode, errors, files, records
-from manifest import provisions
+from manifest import provisions, serving
 
-SCHEMA = "bootseal.plan/3"
+SCHEMA = "bootseal.plan/4"
 PLAN_FILE = "plan.json"
 CONFIG_FILE = "supervisord.conf"
 LOCK_FILE = "closures.lock"
@@ -57,6 +57,8 @@ class BootPlan:
 
 IdentityPlan = provisions.IdentityPlan
 ArtifactPlan = provisions.ArtifactPlan
+CheckPlan = serving.CheckPlan
+ProbesPlan = serving.ProbesPlan
 
 
 RUNNING, NOTIFY, DESCRIPTOR, LOG, FILE, HTTP, TCP, UNIX, EXEC = (
@@ -81,28 +83,6 @@ class Need:
     name: str
     condition: str
     bind: bool
-
-
-@records.dataclass(frozen=True)
-class CheckPlan:
-    """A check from outside; ``kind`` is one of CHECK_KINDS and says which fields count, the others are None or empty.
-
-    http: ``url``, over the unix socket ``path`` where that is given, with ``headers``; the status must lie in
-    ``status_low`` to ``status_high`` and the body match the regular expression ``body``. tcp: ``host`` and ``port``.
-    unix: the stream socket ``path``. exec: ``argv`` must exit 0.
-    """
-
-    kind: str
-    url: str | None
-    host: str | None
-    port: int | None
-    path: str | None
-    argv: tuple[str, ...]
-    headers: dict[str, str]
-    status_low: int
-    status_high: int
-    body: str | None
-    timeout_seconds: float
 
 
 @records.dataclass(frozen=True)
@@ -207,22 +187,13 @@ class SignalPlan:
 
 
 @records.dataclass(frozen=True)
-class ProbesPlan:
-    """Where the probe server listens; ``metrics_port`` is None when metrics have no port of their own."""
-
-    host: str
-    port: int
-    metrics_host: str
-    metrics_port: int | None
-
-
-@records.dataclass(frozen=True)
 class Plan:
     """The whole plan.
 
     ``relocated`` says that paths were moved by ``bootseal up``. ``config_sha256`` is the digest of the
     rendered supervisord.conf and ``proven_with`` the version of supervisor whose own parser accepted
-    exactly these bytes at build time, or None. ``runtimes`` are the language runtimes that boot looks for.
+    exactly these bytes at build time, or None. ``runtimes`` are the language runtimes that boot looks for. ``logs`` is one of
+    serving.LOG_FORMATS.
     """
 
     schema: str
@@ -243,7 +214,10 @@ class Plan:
     exceptions: tuple[provisions.ExceptionPlan, ...]
     programs: tuple[ProgramPlan, ...]
     empty_required_set: bool
-    probes: ProbesPlan
+    probes: serving.ProbesPlan
+    readiness: serving.ReadinessPlan
+    observability: serving.ObservabilityPlan
+    logs: str
     stop: StopPlan
     signals: tuple[SignalPlan, ...]
 

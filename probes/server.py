@@ -9,7 +9,7 @@ from typing import Any
 
 from contract import boot_record, events, rundir
 from manifest import plan
-from probes import app, background, feed, listeners, observed, seal_watch
+from probes import app, background, feed, listeners, observed, paths, seal_watch
 from probes.checks import outbox, runner
 from supervisord import client
 
@@ -36,9 +36,9 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     known = observed.Observed(boot, loaded, events.Emitter("probes", boot.boot_id, run.events))
-    servers = [await app.listen(app.probe_site(known, run, _endpoints(sockets)), sockets[0], take_over())]
+    servers = [await app.listen(paths.probe_site(known, run, _endpoints(sockets)), sockets[0], take_over())]
     if sockets[1] is not None:
-        servers.append(await app.listen(app.metrics_site(known), sockets[1]))
+        servers.append(await app.listen(paths.metrics_site(known), sockets[1]))
     verdicts = outbox.Outbox()
     checks = runner.Runner(loaded.plan, verdicts, known.checks)
     watchers = _watch(known, run, loop, checks)

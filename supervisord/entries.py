@@ -169,4 +169,7 @@ class Entry:
             last_output=last_output,
             status=self.status,
             final=self.final,
+            restart_reasons={},
+            first=snapshot.NO_TIMELINE,
+            latest=snapshot.NO_TIMELINE,
         )

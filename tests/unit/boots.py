@@ -11,7 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from contract import boot_record, files, process, rundir, snapshot
-from manifest import plan, provisions
+from manifest import plan, provisions, serving
 from seal import record, signing_key
 
 BOOT_ID = "0123456789abcdef" * 2
@@ -84,6 +84,15 @@ def secret(name: str, *programs: str, **changes: Any) -> provisions.SecretPlan:
     return dataclasses.replace(made, **changes)
 
 
+def listening(**changes: Any) -> serving.ProbesPlan:
+    """Return a listener on loopback that shows detail to loopback; metrics have no port of their own."""
+    made = serving.ProbesPlan(
+        host="127.0.0.1", port=8080, metrics_host="127.0.0.1", metrics_port=None, liveness_deadline_seconds=30.0,
+        detail=serving.DetailPlan(serving.LOOPBACK, None, None, None),
+    )  # fmt: skip
+    return dataclasses.replace(made, **changes)
+
+
 def make_plan(*programs: plan.ProgramPlan, **changes: Any) -> plan.Plan:
     """Return a plan of bootseal's own programs and ``programs``, by default one required program ``api``."""
     probes, stage_b, seal = own_programs()
@@ -92,7 +101,8 @@ def make_plan(*programs: plan.ProgramPlan, **changes: Any) -> plan.Plan:
         proven_with=None, prefix=plan.PREFIX, run_directory=rundir.DEFAULT, relocated=False, boot=boot_plan(),
         identity=identity(), secrets=(), artifacts=(), lock=None, runtimes=(), exceptions=(),
         programs=(probes, stage_b, *(programs or (program("api"),)), seal), empty_required_set=False,
-        probes=plan.ProbesPlan(host="127.0.0.1", port=8080, metrics_host="127.0.0.1", metrics_port=None),
+        probes=listening(), readiness=serving.ReadinessPlan((), (), 0.0),
+        observability=serving.ObservabilityPlan("info", None), logs=serving.PLAIN,
         stop=plan.StopPlan(drain_seconds=0.0, grace_seconds=None, budget_seconds=30.0), signals=(),
     )  # fmt: skip
     return dataclasses.replace(made, **changes)
@@ -103,7 +113,8 @@ def view(name: str, **changes: Any) -> snapshot.ProgramView:
     made = snapshot.ProgramView(
         name=name, role="program", required=True, oneshot=False, state=snapshot.READY, reason="", since=WALL,
         supervisor_state="RUNNING", pid=100, pid_start=1000, ready_by="running for 1s", ready_at=WALL, last_exit=None,
-        exits=0, restarts=0, last_output=(), status="", final=False,
+        exits=0, restarts=0, last_output=(), status="", final=False, restart_reasons={},
+        first=snapshot.Timeline(0.5, 1.5, 1.6), latest=snapshot.Timeline(0.5, 1.5, 1.6),
     )  # fmt: skip
     return dataclasses.replace(made, **changes)
 
@@ -122,7 +133,7 @@ def boot(**changes: Any) -> boot_record.BootRecord:
     made = boot_record.BootRecord(
         schema=boot_record.SCHEMA, boot_id=BOOT_ID, generation=1, pid1=os.getpid(), pid1_start=process.start_time() or 0,
         started_monotonic=1.5, started_at=WALL, plan_directory="/opt/box", plan_sha256=SHA256,
-        phases=(boot_record.PhaseTiming("plan", 1.25),), warnings=("one",), public_key="", closures=(),
+        phases=(boot_record.PhaseTiming("plan", 0.01, 1.25),), warnings=("one",), public_key="", closures=(),
     )  # fmt: skip
     return dataclasses.replace(made, **changes)
 

@@ -43,7 +43,7 @@ def failing(error: BaseException) -> phases.Phase:
 
 def test_phases_run_in_order_and_each_is_announced_and_timed(emitter, sink):
     done: list[str] = []
-    timings = phases.run([phase("a", lambda: done.append("a")), phase("b", lambda: done.append("b"))], emitter)
+    timings = phases.run([phase("a", lambda: done.append("a")), phase("b", lambda: done.append("b"))], emitter, 0.0)
     assert done == ["a", "b"]
     assert [timing.name for timing in timings] == ["a", "b"]
     assert all(timing.duration_ms >= 0 for timing in timings)
@@ -56,7 +56,9 @@ def test_phases_run_in_order_and_each_is_announced_and_timed(emitter, sink):
 def test_a_phase_that_fails_ends_the_boot_and_no_later_one_runs(emitter, sink):
     done: list[str] = []
     with pytest.raises(phases.PhaseFailed) as caught:
-        phases.run([failing(errors.BootsealError("a", "b", "c")), phase("later", lambda: done.append("x"))], emitter)
+        phases.run(
+            [failing(errors.BootsealError("a", "b", "c")), phase("later", lambda: done.append("x"))], emitter, 0.0
+        )
     assert (caught.value.phase, caught.value.cause, caught.value.exit_code) == ("broken", "a: b (c)", 6)
     assert done == []
     assert [line["event"] for line in sink.events] == ["PhaseStarted"]
@@ -77,26 +79,26 @@ def test_a_phase_that_fails_ends_the_boot_and_no_later_one_runs(emitter, sink):
 )
 def test_whatever_a_phase_raises_becomes_the_cause(emitter, error, cause, code):
     with pytest.raises(phases.PhaseFailed) as caught:
-        phases.run([failing(error)], emitter)
+        phases.run([failing(error)], emitter, 0.0)
     assert (caught.value.phase, caught.value.cause, caught.value.exit_code) == ("broken", cause, code)
 
 
 def test_a_stop_is_no_failure_of_the_phase(emitter, sink):
     with pytest.raises(stop.Stopped):
-        phases.run([failing(stop.Stopped(15))], emitter)
+        phases.run([failing(stop.Stopped(15))], emitter, 0.0)
     assert [line["event"] for line in sink.events] == ["PhaseStarted"]
 
 
 def test_a_phase_that_takes_too_long_fails_by_its_deadline(emitter):
     with pytest.raises(phases.PhaseFailed, match=r"phase slow: it did not finish within 0\.01 s"):
-        phases.run([phase("slow", lambda: time.sleep(600), 0.01)], emitter)
+        phases.run([phase("slow", lambda: time.sleep(600), 0.01)], emitter, 0.0)
 
 
 def test_a_phase_that_waits_in_a_system_call_fails_by_its_deadline_too(emitter):
     reader, writer = os.pipe()
     try:
         with pytest.raises(phases.PhaseFailed, match="did not finish"):
-            phases.run([phase("slow", lambda: os.read(reader, 1), 0.01)], emitter)
+            phases.run([phase("slow", lambda: os.read(reader, 1), 0.01)], emitter, 0.0)
     finally:
         os.close(reader)
         os.close(writer)

@@ -88,7 +88,7 @@ def test_everything_a_manifest_says_is_in_the_plan(tmp_path: pathlib.Path) -> No
         plan.SignalPlan("USR1", ("helper",), "USR1"),
         plan.SignalPlan("HUP", ("api", "helper"), "WINCH"),
     )
-    assert made.probes == plan.ProbesPlan("127.0.0.1", 8080, "::1", 9091)
+    assert made.probes == boots.listening(metrics_host="::1", metrics_port=9091)
     assert made.empty_required_set is False
 
 
@@ -98,7 +98,7 @@ def test_what_is_left_out_has_its_documented_default(tmp_path: pathlib.Path) -> 
         (), strict=True, writable=(), seal_timeout_seconds=120.0, on_failure="exit", environment=()
     )
     assert made.identity == boots.identity(None, "hostname", None)
-    assert made.probes == plan.ProbesPlan("127.0.0.1", 8080, "127.0.0.1", None)
+    assert made.probes == boots.listening()
     assert made.program("a") == plan.ProgramPlan(
         name="a",
         role="program",

@@ -22,7 +22,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from contract import boot_record, clock, files, process, rundir, snapshot
-from manifest import plan
+from manifest import plan, serving
 from seal import record, signing_key
 from tests.unit import boots
 
@@ -52,8 +52,9 @@ def make_plan(
         "proven_with": "4.3.0", "prefix": plan.PREFIX, "run_directory": "/run/bootseal", "relocated": False,
         "boot": plan.BootPlan((), True, (), 60.0, "exit", ()),
         "identity": boots.identity(None, "box", None), "secrets": (), "artifacts": (), "lock": None, "runtimes": (),
-        "exceptions": (), "programs": programs,
-        "empty_required_set": not required, "probes": plan.ProbesPlan("127.0.0.1", 1, "127.0.0.1", None),
+        "exceptions": (), "programs": programs, "readiness": serving.ReadinessPlan((), (), 0.0),
+        "observability": serving.ObservabilityPlan("info", None), "logs": serving.PLAIN,
+        "empty_required_set": not required, "probes": boots.listening(port=1),
         "stop": plan.StopPlan(0.0, None, 30.0), "signals": (),
     }  # fmt: skip
     return plan.Plan(**(fields | changes))
@@ -66,7 +67,8 @@ def make_view(name: str, state: str = snapshot.READY, **changes: Any) -> snapsho
         "reason": "" if state == snapshot.READY else f"is {state} for a test", "since": "2026-01-01T00:00:01.000Z",
         "supervisor_state": "RUNNING", "pid": 100, "pid_start": 1000, "ready_by": "running for 1s",
         "ready_at": "2026-01-01T00:00:02.000Z", "last_exit": None, "exits": 0, "restarts": 0,
-        "last_output": ("the last line it wrote",), "status": "", "final": False,
+        "last_output": ("the last line it wrote",), "status": "", "final": False, "restart_reasons": {},
+        "first": snapshot.NO_TIMELINE, "latest": snapshot.Timeline(0.1, 1.1, 1.2),
     }  # fmt: skip
     return snapshot.ProgramView(**(fields | changes))
 
@@ -121,7 +123,7 @@ class Boot:
         self.run = rundir.open_or_create(str(folder / "run"))
         self.port = free_port()
         self.metrics_port = free_port()
-        where = plan.ProbesPlan("127.0.0.1", self.port, "127.0.0.1", self.metrics_port)
+        where = boots.listening(port=self.port, metrics_port=self.metrics_port)
         self.plan = make_plan(**({"probes": where} | plan_changes))
         data = plan.dump(self.plan)
         (folder / "plan").mkdir()
@@ -137,7 +139,7 @@ class Boot:
             files.write_atomically(f"{self.run.identity}/{name}", content, 0o444)
         self.record = boot_record.BootRecord(
             boot_record.SCHEMA, BOOT_ID, 1, 1, PID1_START, clock.monotonic(), clock.rfc3339(), str(folder / "plan"),
-            self.plan_sha256, (boot_record.PhaseTiming("writable", 12.5),), ("ImmutableRootWritable /opt/box",),
+            self.plan_sha256, (boot_record.PhaseTiming("writable", 0.02, 12.5),), ("ImmutableRootWritable /opt/box",),
             base64.b64encode(self.key.public_key().public_bytes_raw()).decode(), (),
         )  # fmt: skip
         boot_record.write(self.run, self.record)
