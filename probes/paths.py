@@ -20,15 +20,25 @@ from probes.app import Handler, Site, problem, render, respond
 def probe_site(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> Site:
     """Return the site of the main listener."""
     site = Site(known)
+    add_probes(site, known, run)
+    add_detail(site, known, run, endpoints)
+    endpoints["paths"] = site.paths
+    return site
+
+
+def add_probes(site: Site, known: observed.Observed, run: rundir.RunDirectory) -> None:
+    """Add what anybody may ask."""
     site.add_json("/livez", lambda _: answers.livez(known))
     site.add("/startupz", _startupz(known))
     site.add_json("/ready", lambda _: answers.ready(known))
-    site.add_json("/health", lambda request: answers.health(known, request.remote))
     site.add("/whoami", _whoami(run))
-    site.add("/v1/meta", _meta(known, run, endpoints))
     site.add("/metrics", _metrics(known))
-    endpoints["paths"] = site.paths
-    return site
+
+
+def add_detail(site: Site, known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> None:
+    """Add what reveals more than the probes do: see ``manifest.serving.DetailPlan``."""
+    site.add_json("/health", lambda request: answers.health(known, request.remote))
+    site.add("/v1/meta", _meta(known, run, endpoints))
 
 
 def metrics_site(known: observed.Observed) -> Site:
