@@ -21,6 +21,7 @@ import dying
 import interpreting
 import launching
 import peers
+import probing
 import resting
 import rounds
 import stopping
@@ -39,6 +40,10 @@ _MEASURES: dict[str, Callable[[rounds.Options], None]] = {
     "stage-a": interpreting.report_stage_a,
     "livez": interpreting.report_livez,
     "closures": closures.report,
+    "requests": probing.report_requests,
+    "held": probing.report_held,
+    "probing": probing.report_probing,
+    "status": probing.report_status,
 }
 _ROOMS = ("contract", "manifest", "artifacts", "supervisord", "seal", "probes", "entrypoint")
 
@@ -52,8 +57,11 @@ def main() -> None:
     )
     parser.add_argument("--programs", type=_positive, nargs="+", default=[4, 100, 500], help="default 4 100 500")
     parser.add_argument("--idle-seconds", type=float, default=60.0, help="how long the idle trees rest (default 60)")
+    parser.add_argument(
+        "--probing-seconds", type=float, default=60.0, help="how long the probe server is asked (default 60)"
+    )
     asked = parser.parse_args()
-    options = rounds.Options(asked.repeat, tuple(asked.programs), asked.idle_seconds)
+    options = rounds.Options(asked.repeat, tuple(asked.programs), asked.idle_seconds, asked.probing_seconds)
     signal.signal(signal.SIGTERM, _leave)
     trials.become_subreaper()
     with trials.AT_EXIT:

@@ -25,6 +25,7 @@ class Options:
     repeat: int
     programs: tuple[int, ...]
     idle_seconds: float
+    probing_seconds: float = 60.0
 
 
 Trial = Callable[[systems.System, figures.Table], None]
