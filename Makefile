@@ -54,7 +54,7 @@ image: $(VENV)/.installed engine ## build the images of examples/hello and examp
 engine: ## install the container engine the tests need (root on Debian; elsewhere it is named and left to you)
 	@container/install-engine
 
-tools: ## install what some tests look through: Chromium, promtool (root on Debian; elsewhere they are named and left to you)
+tools: ## install what some tests look through: Chromium, promtool, shells (root on Debian; elsewhere they are named and left to you)
 	@tests/install-tools
 
 clean: ## remove what make made here

@@ -25,6 +25,7 @@ from manifest import (
     roster,
     semantics,
     serving,
+    serving_plan,
     source,
     structure,
     tree,
@@ -39,7 +40,7 @@ class Relocation:
     """How ``bootseal up`` moves a boot out of its container.
 
     A writable root ``/x`` becomes ``writable_root + "/x"`` and need not be mounted; ``strict`` replaces boot.strict;
-    ``loopback_only`` makes every host 127.0.0.1; ``listen`` (``host:port``) replaces probes.listen.
+    ``loopback_only`` makes every host that is listened on 127.0.0.1; ``listen`` (``host:port``) replaces probes.listen.
     """
 
     writable_root: str
@@ -84,10 +85,8 @@ def load(path: str, options: BuildOptions | None = None) -> Result:
     subject = None if root is None else structure.check(root, findings)
     made = None
     if subject is not None:
-        compiled = _compile(subject, os.path.dirname(os.path.abspath(path)), options, findings)
-        digest = hashlib.sha256(data).hexdigest()
-        probes = dataclasses.replace(compiled.probes, host=listen[0], port=listen[1]) if listen else compiled.probes
-        made = dataclasses.replace(compiled, manifest_sha256=digest, probes=probes)
+        compiled = _compile(subject, os.path.dirname(os.path.abspath(path)), options, listen, findings)
+        made = dataclasses.replace(compiled, manifest_sha256=hashlib.sha256(data).hexdigest())
     shown = data.decode("utf-8", "replace") if text is None else text
     return Result(path, None if findings.has_errors else made, findings.ordered(), shown.removeprefix("\ufeff"))
 
@@ -101,7 +100,9 @@ def _listen_override(options: BuildOptions) -> tuple[str, int] | None:
     return found
 
 
-def _compile(subject: structure.Subject, here: str, options: BuildOptions, findings: Findings) -> plan.Plan:
+def _compile(
+    subject: structure.Subject, here: str, options: BuildOptions, listen: tuple[str, int] | None, findings: Findings
+) -> plan.Plan:
     manifest = subject.model
     relocation = options.relocation
     moved = relocation.writable_root if relocation else ""
@@ -116,7 +117,11 @@ def _compile(subject: structure.Subject, here: str, options: BuildOptions, findi
         message = "users are not applied here: `up` runs every program as whoever calls it"
         place = tree.key_place(subject.root, ("security", "exceptions", provisions.PROGRAM_USERS))
         findings.add("W008", place, message, "boot the image to see the programs apart")
-    programs = roster.programs(manifest, resolver, options.prefix, options.run_directory)
+    on_loopback = relocation is not None and relocation.loopback_only
+    probes = serving_plan.probes(manifest.probes, resolver, on_loopback=on_loopback, listen=listen)
+    observability = serving_plan.observability(manifest.observability)
+    serves = serving.environment(probes, observability)
+    programs = roster.programs(manifest, resolver, options.prefix, options.run_directory, serves)
     return plan.Plan(
         schema=plan.SCHEMA,
         bootseal=version.VERSION,
@@ -136,10 +141,10 @@ def _compile(subject: structure.Subject, here: str, options: BuildOptions, findi
         exceptions=() if relocation else provision_plan.exceptions(manifest.security),
         programs=programs,
         empty_required_set=manifest.required is not None,
-        probes=_probes(manifest.probes, relocation),
-        readiness=serving.ReadinessPlan((), (), 0.0),
-        observability=serving.ObservabilityPlan("info", None),
-        logs=serving.PLAIN,
+        probes=probes,
+        readiness=serving_plan.readiness(manifest.ready, resolver),
+        observability=observability,
+        logs=manifest.logs,
         stop=_stop(manifest.stop, programs, subject, findings),
         signals=_signals(manifest),
     )
@@ -197,11 +202,3 @@ def _signals(manifest: model.Manifest) -> tuple[plan.SignalPlan, ...]:
         plan.SignalPlan(signal, tuple(target.programs), target.sent or signal)
         for signal, target in manifest.signals.items()
     )
-
-
-def _probes(probes: model.Probes, relocation: Relocation | None) -> plan.ProbesPlan:
-    (host, port), (metrics_host, metrics_port) = probes.listen, probes.metrics or (probes.listen[0], None)
-    if relocation and relocation.loopback_only:
-        host = metrics_host = "127.0.0.1"
-    detail = serving.DetailPlan(serving.LOOPBACK, None, None, None)
-    return plan.ProbesPlan(host, port, metrics_host, metrics_port, 30.0, detail)

@@ -46,9 +46,11 @@ def _check_receivers(subject: Subject, name: str, secret: provision_model.Secret
             findings.add("E054", place, f"{quote(program)} stands twice in this list", "keep one of them")
         seen.add(program)
         order.is_program(subject, program, place, "it gets no secrets", findings)
-    is_key = any(key.secret == name for key in subject.model.identity.keys.values())
-    is_doubtful = subject.was_cut("secrets", name) or subject.was_cut("identity")
-    if not secret.programs and not is_doubtful and (secret.env is not None or not is_key):
+    token = subject.model.probes.detail.token
+    is_ours = any(key.secret == name for key in subject.model.identity.keys.values())
+    is_ours |= token is not None and token.secret == name
+    is_doubtful = any(subject.was_cut(*path) for path in (("secrets", name), ("identity",), ("probes",)))
+    if not secret.programs and not is_doubtful and (secret.env is not None or not is_ours):
         message = f"nobody gets the secret {quote(name)}"
         message += f" as {secret.env}" if secret.env is not None else ""
         place = tree.key_place(subject.root, ("secrets", name))

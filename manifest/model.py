@@ -12,7 +12,17 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import Field
 
-from manifest import fields, policy_fields, provision_fields, provision_model, readiness, section, tree
+from manifest import (
+    fields,
+    policy_fields,
+    provision_fields,
+    provision_model,
+    readiness,
+    section,
+    serving_fields,
+    serving_model,
+    tree,
+)
 
 
 class WritableRoot(section.Section):
@@ -163,17 +173,6 @@ class Program(section.Section):
     )
 
 
-class Probes(section.Section):
-    """Where the probe server listens."""
-
-    listen: fields.Listen = Field(
-        default=("127.0.0.1", 8080),
-        description="host:port of the probes.",
-        json_schema_extra={"default": "127.0.0.1:8080"},
-    )
-    metrics: fields.Listen | None = Field(default=None, description="host:port of /metrics alone.")
-
-
 def _nothing(required: list[Any]) -> list[Any]:
     if required:
         why = "it only says, when empty, that no program is"
@@ -236,7 +235,20 @@ class Manifest(section.Section):
         default_factory=provision_model.Security, description="How the container is confined."
     )
     programs: dict[fields.Label, Program] = Field(default={}, description="What runs, by name.")
-    probes: Probes = Field(default_factory=Probes, description="Where the probe server listens.")
+    ready: serving_model.Readiness = Field(
+        default_factory=serving_model.Readiness,
+        description="What the container's readiness needs beside its programs.",
+    )
+    probes: serving_model.Probes = Field(
+        default_factory=serving_model.Probes, description="Where the probe server listens."
+    )
+    observability: serving_model.Observability = Field(
+        default_factory=serving_model.Observability,
+        description="What the probe server tells of itself and of the boot.",
+    )
+    logs: serving_fields.LogFormat = Field(
+        default="plain", description="How a program's line reaches the container's output."
+    )
     stop: ContainerStop = Field(default_factory=ContainerStop, description="How the container is stopped.")
     signals: dict[policy_fields.PassedSignal, SignalTarget] = Field(
         default={}, description="The container's signals that PID 1 passes on."

@@ -1,4 +1,4 @@
-"""What must be apart: immutable roots, writable roots and the run directory; and the files that prove readiness."""
+"""What must be apart: immutable roots, what is written and the run directory; and the files that prove readiness."""
 
 from manifest import tree
 from manifest.diagnostics import Findings, quote
@@ -7,7 +7,7 @@ from manifest.structure import Subject
 
 
 def check(subject: Subject, immutable: tuple[str, ...], run_directory: str, findings: Findings) -> None:
-    """Add E059 where an immutable root and a writable one, or the run directory, overlap.
+    """Add E059 where an immutable root and a writable one, a mount that must be writable, or the run directory, overlap.
 
     ``immutable`` are the manifest's immutable roots with their expressions replaced, in its order.
     """
@@ -26,6 +26,16 @@ def check(subject: Subject, immutable: tuple[str, ...], run_directory: str, find
             place = tree.place_of(subject.root, ("boot", "immutable", index))
             message = f"{quote(path)} cannot be immutable: {_relation(path, run_directory, 'the run directory')}"
             findings.add("E059", place, message, "name what lies beside it")
+    _check_mounts(subject, immutable, findings)
+
+
+def _check_mounts(subject: Subject, immutable: tuple[str, ...], findings: Findings) -> None:
+    for index, mount in enumerate(subject.model.ready.mounts):
+        other = next((path for path in immutable if is_within(mount.path, path)), None)
+        if mount.writable and other is not None:
+            path = tree.written(subject.root, ("ready", "mounts", index, "path"))
+            message = f"{quote(mount.path)} must be writable and immutable: {_relation(mount.path, other)}"
+            findings.add("E059", tree.place_of(subject.root, path), message, "write `writable: false`")
 
 
 def check_evidence(subject: Subject, files: dict[str, str], findings: Findings) -> None:

@@ -22,7 +22,7 @@ def ready(name: str, program: model.Program, resolver: Resolver) -> plan.ReadyPl
         return EXITED
     written = program.ready or readiness.Ready()
     here: tree.Path = ("programs", name, "ready")
-    check = _check(here, written.check, resolver)
+    outside = check(here, written.check, resolver)
     kind = _kind(written)
     return plan.ReadyPlan(
         kind=kind,
@@ -30,7 +30,7 @@ def ready(name: str, program: model.Program, resolver: Resolver) -> plan.ReadyPl
         descriptor=written.fd,
         pattern=written.log,
         path=None if written.file is None else resolver.evidence((*here, "file"), written.file),
-        check=check,
+        check=outside,
         watchdog_seconds=written.watchdog,
         timeout_seconds=written.timeout,
     )
@@ -50,15 +50,16 @@ def live(name: str, program: model.Program, proof: plan.ReadyPlan, resolver: Res
     if program.oneshot or program.live is readiness.NO_LIVE:
         return None
     written = program.live or readiness.NO_LIVE
-    check = _check(("programs", name, "live"), written.check, resolver) or proof.check
-    if check is None:
+    outside = check(("programs", name, "live"), written.check, resolver) or proof.check
+    if outside is None:
         return None
     if written.timeout is not None:
-        check = dataclasses.replace(check, timeout_seconds=written.timeout)
-    return plan.LivePlan(check, written.period, written.failures, written.successes, written.restart)
+        outside = dataclasses.replace(outside, timeout_seconds=written.timeout)
+    return plan.LivePlan(outside, written.period, written.failures, written.successes, written.restart)
 
 
-def _check(here: tree.Path, written: _Check | None, resolver: Resolver) -> plan.CheckPlan | None:
+def check(here: tree.Path, written: _Check | None, resolver: Resolver) -> plan.CheckPlan | None:
+    """Return the check from outside that is ``written`` in the section at ``here``."""
     if written is None:
         return None
     made = plan.CheckPlan(plan.EXEC, None, None, None, None, (), {}, 0, 0, None, written.timeout)

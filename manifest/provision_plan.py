@@ -22,7 +22,9 @@ def identity(written: provision_model.Identity, resolver: Resolver) -> provision
 
 
 def secrets(manifest: model.Manifest, resolver: Resolver) -> tuple[provisions.SecretPlan, ...]:
-    """Return the secrets as they are written."""
+    """Return the secrets as they are written; the one that guards detail is delivered to the probe server as well."""
+    token = manifest.probes.detail.token
+    guard = None if token is None else token.secret
     return tuple(
         provisions.SecretPlan(
             name=name,
@@ -33,7 +35,7 @@ def secrets(manifest: model.Manifest, resolver: Resolver) -> tuple[provisions.Se
             else _optional_path(resolver, ("secrets", name, "mounted"), secret.mounted),
             variable=secret.variable,
             environment=secret.env,
-            programs=tuple(secret.programs),
+            programs=(*secret.programs, plan.PROBES) if name == guard else tuple(secret.programs),
         )
         for name, secret in manifest.secrets.items()
     )

@@ -2,7 +2,7 @@
 
 import re
 
-from manifest import plan, provisions
+from manifest import plan, provisions, serving_references
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -31,7 +31,7 @@ def problem(made: plan.Plan) -> str | None:
         return "the check of a program is not of a known kind"
     if any(name not in names for signal in made.signals for name in signal.programs):
         return "a signal is passed on to a program that does not exist"
-    if reason := _misfit(made):
+    if reason := _misfit(made) or serving_references.problem(made):
         return reason
     if made.boot.on_failure not in {"exit", "hold"}:
         return "boot.on_failure is neither exit nor hold"
@@ -58,7 +58,13 @@ def _misfit(made: plan.Plan) -> str | None:
         return "a secret or an artifact stands twice"
     if any(not _has_source(secret) for secret in made.secrets):
         return "a secret has no source, or more than one"
-    if any(not {*secret.programs} <= manifests for secret in made.secrets):
+    token = serving_references.delivered_token(made)
+    if token is not None and not any(plan.PROBES in secret.programs for secret in made.secrets if secret.name == token):
+        return "the token of detail is a secret that the probe server does not get"
+    if any(
+        not {*secret.programs} <= manifests | ({plan.PROBES} if secret.name == token else set())
+        for secret in made.secrets
+    ):
         return "a secret is for a program that is not one of the manifest's"
     if any(not {*program.artifacts} <= artifacts for program in made.programs):
         return "a program needs an artifact that does not exist"

@@ -7,6 +7,8 @@ Rules
   leaves the container unready, never ended.
 """
 
+import dataclasses
+
 from manifest import model, order, overlap, plan, proofs, tree
 from manifest.resolver import Resolver
 
@@ -15,8 +17,13 @@ _SYSTEM_STOP_SECONDS = 5.0
 _SYSTEM_RETRIES = 1
 
 
-def programs(manifest: model.Manifest, resolver: Resolver, prefix: str, run: str) -> tuple[plan.ProgramPlan, ...]:
-    """Return the programs of the plan; bootseal is installed in ``prefix`` and its run directory is ``run``."""
+def programs(
+    manifest: model.Manifest, resolver: Resolver, prefix: str, run: str, serves: dict[str, str]
+) -> tuple[plan.ProgramPlan, ...]:
+    """Return the programs of the plan; bootseal is installed in ``prefix`` and its run directory is ``run``.
+
+    ``serves`` are the variables that tell the probe server what it serves.
+    """
     ranks = order.ranks(manifest.programs)
     named = sorted(manifest.programs, key=lambda name: ranks.get(name, 0))
     made = [_program(name, manifest.programs[name], ranks.get(name, 0), resolver) for name in named]
@@ -24,8 +31,9 @@ def programs(manifest: model.Manifest, resolver: Resolver, prefix: str, run: str
     overlap.check_evidence(
         resolver.subject, {name: files[name] for name in manifest.programs if name in files}, resolver.findings
     )
+    probes = _system(plan.PROBES, "probes", 1, _argv(prefix, run, "probes"), oneshot=False, required=True)
     return (
-        _system(plan.PROBES, "probes", 1, _argv(prefix, run, "probes"), oneshot=False, required=True),
+        dataclasses.replace(probes, environment=serves),
         _system(plan.STAGE_B, "stage-b", 5, _argv(prefix, run, "entrypoint", "stage-b"), oneshot=True, required=True),
         *made,
         _system(plan.SEAL, "seal", 99, _argv(prefix, run, "seal"), oneshot=True, required=False),

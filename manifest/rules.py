@@ -188,7 +188,8 @@ _TABLE = (
     Rule(
         "E042",
         "an expression where none is allowed",
-        "The paths of writable roots and of the identity store are what expressions refer to, so they are written out.",
+        "The paths of writable roots and of the identity store are what expressions refer to, so they are written out; so are "
+        "those of `ready.mounts`, which move with them.",
     ),
     Rule(
         "E043",
@@ -246,7 +247,8 @@ _TABLE = (
     Rule(
         "E059",
         "writable and immutable overlap",
-        "Nothing is both. The run directory is written by bootseal itself and can be neither.",
+        "Nothing is both, neither a path of `boot.writable` nor one of `ready.mounts` that must be writable. The run directory is "
+        "written by bootseal itself and can be neither.",
     ),
     Rule(
         "E060",
@@ -263,7 +265,12 @@ _TABLE = (
         "`required: []` and a required program",
         "The one says that no program is required, the other that one is.",
     ),
-    Rule("E063", "two listeners on one port", "The probes and the metrics of their own port need a port each."),
+    Rule(
+        "E063",
+        "two listeners on one port",
+        "The probes, the metrics and detail need a port each, where metrics and detail have an address of their own. Detail on "
+        "exactly the probes' address is served there, to all their clients.",
+    ),
     Rule(
         "E064",
         "supervisord cannot carry it",
@@ -274,8 +281,8 @@ _TABLE = (
     Rule(
         "E065",
         "two kinds of proof",
-        "A program is proven ready in one way, and checked in one way afterwards. Two would leave open whether one or both "
-        "must hold; a command (`exec`) can ask for both.",
+        "A program is proven ready in one way, and checked in one way afterwards; so is each of `ready.checks`. Two would leave "
+        "open whether one or both must hold; a command (`exec`) of a program can ask for both.",
     ),
     Rule(
         "E066",
@@ -377,6 +384,42 @@ _TABLE = (
         "`identity.store`.",
     ),
     Rule(
+        "E088",
+        "a token's source",
+        "The token that guards detail comes from one place, `file` or `secret`. From none, nobody could ever show it.",
+    ),
+    Rule(
+        "E089",
+        "a token that guards nothing",
+        "`detail: none` is served on the unix socket in the run directory alone, which answers processes of our user and root's "
+        "and asks for no token.",
+    ),
+    Rule("E090", "a mount twice", "Two entries for one path could differ in what they need."),
+    Rule(
+        "E091",
+        "not a size",
+        "A size is a whole number with one of the units B, KiB, MiB, GiB and TiB (powers of 1024), or 0; at most 1024TiB. `100M` is "
+        "100 000 000 bytes to some and 104 857 600 to others, and so it is neither here.",
+    ),
+    Rule(
+        "E092",
+        "not an endpoint",
+        "The boot's trace is sent to `http://HOST:PORT` or `https://HOST:PORT`, behind which a path may stand. This is the one place "
+        "where a host may be a name: nothing waits for the answer. It holds no user, no query and no fragment.",
+    ),
+    Rule(
+        "E093",
+        "a command as the container's check",
+        "A command runs as somebody, with an environment and a directory; a program has those, the container has not. A program "
+        "of its own can run it and be ready when it passed.",
+    ),
+    Rule("E094", "a check that checks nothing", "Each of `ready.checks` is one of `http`, `tcp` and `unix`."),
+    Rule(
+        "E095",
+        "too many requirements",
+        "At most 100 of `ready.mounts` and 100 of `ready.checks`: each is looked at again and again, and /ready names all that are missing.",
+    ),
+    Rule(
         "W001",
         "a required program after an optional one",
         "The required one starts only when the optional one is ready, or is stopped with it. So the container is not ready without "
@@ -408,6 +451,12 @@ _TABLE = (
         "W008",
         "users that `bootseal up` does not apply",
         "`up` needs no root, so all programs run as whoever calls it. In the container they are apart.",
+    ),
+    Rule(
+        "W009",
+        "detail that anybody may read",
+        "Detail shows how the container is built, what fails in it, and the last lines of programs that did. Beyond loopback a token says "
+        "who may read it; where it is absent, only the network does.",
     ),
 )
 

@@ -1,12 +1,12 @@
 """The rules that look at several values at once: names, roots, what is required.
 
-Order is judged in ``order``; readiness, failure and signals in ``policy``; secrets in ``custody``; users in ``users``. Pure functions over a sound manifest; each says where it looks and which code of ``manifest.rules`` it gives.
+Order is judged in ``order``; readiness, failure and signals in ``policy``; secrets in ``custody``; users in ``users``; what is served in ``serving_rules``.
+Pure functions over a sound manifest; each says where it looks and which code of ``manifest.rules`` it gives.
 """
 
-import ipaddress
 from collections.abc import Iterable, Iterator
 
-from manifest import custody, diagnostics, order, policy, tree, users
+from manifest import custody, diagnostics, order, policy, serving_rules, tree, users
 from manifest.diagnostics import Findings, quote
 from manifest.structure import Subject
 
@@ -112,18 +112,6 @@ def _check_required(subject: Subject, findings: Findings) -> None:
         findings.add("E061", place, message, "make one required, or write `required: []` if that is meant")
 
 
-def _check_listeners(subject: Subject, findings: Findings) -> None:
-    """E063: the two ports of the probe server are two."""
-    probes = subject.model.probes
-    if probes.metrics is None or subject.was_cut("probes"):
-        return
-    (host, port), (other_host, other_port) = probes.listen, probes.metrics
-    overlaps = host == other_host or any(ipaddress.ip_address(one).is_unspecified for one in (host, other_host))
-    if port == other_port and overlaps:
-        place = tree.place_of(subject.root, ("probes", "metrics"))
-        findings.add("E063", place, f"probes and metrics would both listen on port {port}", "choose another port")
-
-
 def _check_writable(subject: Subject, findings: Findings) -> None:
     """E058, E060: a writable root is named once, and the identity store lies under one."""
     roots = [root.path for root in subject.model.boot.writable]
@@ -154,6 +142,6 @@ _RULES = (
     custody.check,
     users.check,
     _check_required,
-    _check_listeners,
+    serving_rules.check,
     _check_writable,
 )

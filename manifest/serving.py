@@ -13,14 +13,19 @@ PLAIN, PREFIXED, JSON = "plain", "prefixed", "json"
 LOG_FORMATS = (PLAIN, PREFIXED, JSON)
 """How a program's line reaches the container's output: as it is; behind ``NAME | ``; in an object of JSON."""
 
-LISTEN_VARIABLE, METRICS_VARIABLE, DETAIL_VARIABLE, LEVEL_VARIABLE, ENDPOINT_VARIABLE = (
+LISTEN_VARIABLE, METRICS_VARIABLE, DETAIL_VARIABLE, LEVEL_VARIABLE, ENDPOINT_VARIABLE = VARIABLES = (
     "BOOTSEAL_PROBES_LISTEN",
     "BOOTSEAL_METRICS_LISTEN",
     "BOOTSEAL_DETAIL_LISTEN",
     "BOOTSEAL_LOG_LEVEL",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "BOOTSEAL_OTLP_ENDPOINT",
 )
-"""The probe server's environment: what it was told is what it serves, and what /v1/meta shows."""
+"""The probe server's environment: what it was told is what it serves, and what /v1/meta shows.
+
+All are of our own prefix, which no manifest can use: a program's ``OTEL_…`` variables are the program's alone.
+"""
+NOWHERE = "none"
+"""What a manifest, and DETAIL_VARIABLE, say for detail that is served on no address."""
 
 
 @records.dataclass(frozen=True)
@@ -119,3 +124,29 @@ class ObservabilityPlan:
 
     log_level: str
     otlp_endpoint: str | None
+
+
+def address(host: str, port: int) -> str:
+    """Return the address as a manifest and a URL write it (RFC 3986, 3.2.2: IPv6 in brackets)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def detail_address(probes: ProbesPlan) -> str | None:
+    """Return where detail is served over TCP, NOWHERE where it is not, None where it goes with the probes to loopback."""
+    detail = probes.detail
+    if detail.reach == OWN and detail.host is not None and detail.port is not None:
+        return address(detail.host, detail.port)
+    return {OPEN: address(probes.host, probes.port), SOCKET: NOWHERE}.get(detail.reach)
+
+
+def environment(probes: ProbesPlan, observability: ObservabilityPlan) -> dict[str, str]:
+    """Return the variables that the probe server is started with; one that says nothing is left out."""
+    metrics = None if probes.metrics_port is None else address(probes.metrics_host, probes.metrics_port)
+    values = {
+        LISTEN_VARIABLE: address(probes.host, probes.port),
+        METRICS_VARIABLE: metrics,
+        DETAIL_VARIABLE: detail_address(probes),
+        LEVEL_VARIABLE: observability.log_level,
+        ENDPOINT_VARIABLE: observability.otlp_endpoint,
+    }
+    return {name: value for name, value in values.items() if value is not None}

@@ -205,6 +205,10 @@ def _example(path: tree.Path, node: tree.Node | None = None) -> str:
             return f"for example {_EXAMPLES['live']}; left out, the check of `ready` goes on"
         case ("programs", _, str(key)) | ("programs", _, "ready" | "live", str(key)) if key in _EXAMPLES:
             return f"for example {_EXAMPLES[key]}"
+        case ("ready", "checks", _):
+            return f"for example {{tcp: {_EXAMPLES['tcp']}}}"
+        case ("ready", "checks", _, str(key)) if key in _EXAMPLES:
+            return f"for example {_EXAMPLES[key]}"
         case ("programs", _, "after", *_, str(name)):
             return f"`{name}: ready`"
         case ("signals", _) if node is not None:
@@ -228,7 +232,7 @@ def known_keys(path: tree.Path) -> list[str]:
         section = _below(section, step)
     while not hasattr(section, "model_fields"):
         section = typing.get_args(section)[-1]
-    return [field.alias or name for name, field in section.model_fields.items()]
+    return [field.alias or name for name, field in section.model_fields.items() if not field.exclude]
 
 
 def _below(annotation: Any, step: str | int) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.container import box
+from manifest import exposure, plan
+from tests.container import box, conftest
 
 pytestmark = pytest.mark.container
 
@@ -32,6 +33,38 @@ def test_the_image_says_how_it_starts_and_stops(hello_image: str) -> None:
     labels = found["Labels"]
     assert labels["org.opencontainers.image.title"] == "hello"
     assert re.fullmatch(r"\d+\.\d+\.\d+", labels["org.opencontainers.image.version"])
+
+
+def exposed(image: str) -> set[str]:
+    return set(config(image).get("ExposedPorts") or ())
+
+
+def test_an_image_exposes_the_ports_that_its_plan_has_for_others(
+    hello_image: str, shop_image: str, tmp_path: pathlib.Path
+) -> None:
+    assert exposed(hello_image) == set(), "it listens on loopback alone"
+    assert exposed(shop_image) == {"8080/tcp", "9091/tcp"}
+    app = tmp_path / "ports"
+    shutil.copytree(box.PROJECT / "examples" / "hello", app)
+    manifest = app / "bootseal.yaml"
+    served = 'probes: {listen: "0.0.0.0:18080", metrics: "127.0.0.1:19091", detail: {listen: "[::]:18081", token: {file: /t}}}'
+    changed = re.sub(r"^probes: .*$", served, manifest.read_text(), flags=re.MULTILINE)
+    assert changed != manifest.read_text()
+    manifest.write_text(changed)
+    image = conftest.build(str(app))
+    try:
+        assert exposed(image) == {"18080/tcp", "18081/tcp"}
+        assert config(image)["Entrypoint"] == ENTRYPOINT
+    finally:
+        box.engine_ok("rmi", image)
+
+
+def test_what_is_exposed_is_said_by_the_plan_in_the_image(request: pytest.FixtureRequest) -> None:
+    for name in ("hello", "shop"):
+        sealed: box.Box = request.getfixturevalue(name)
+        data = sealed.host.file("/opt/bootseal/etc/plan.json").content
+        ports = exposure.exposed_ports(plan.parse(data, "plan.json"))
+        assert exposed(request.getfixturevalue(f"{name}_image")) == {f"{port}/tcp" for port in ports}
 
 
 def test_nothing_of_the_product_can_be_changed_by_its_user(sealed: box.Box) -> None:

@@ -46,6 +46,15 @@ def test_each_program_gets_its_own_as_0400_files_in_directories_that_only_we_ent
             assert file.read() == values["one"]
 
 
+def test_the_token_of_detail_is_the_probe_servers_file(run):
+    values = deliver(run, boots.secret("token", "probes"), boots.secret("one", "a"))
+    assert {place: mode for place, mode in modes(run).items() if place.startswith("probes")} == {
+        "probes": "0700", "probes/token": "0400",
+    }  # fmt: skip
+    with open(f"{run.secrets_of('probes')}/token", "rb") as file:
+        assert file.read() == values["token"]
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o077, 0o777])
 def test_the_umask_changes_nothing(run, umask):
     before = os.umask(umask)
@@ -205,6 +214,11 @@ def test_each_program_user_reads_its_own_secrets_and_nobody_elses(run, tmp_path)
     assert owners == {
         "": 0, ".values": 0, ".values/one": 0, ".values/two": 0, "a": 1001, "a/one": 1001, "b": 1002, "b/two": 1002,
     }  # fmt: skip
+    deliver(run, *secrets, boots.secret("token", "probes"), programs=USERS, exceptions=(HELD,))
+    assert {place: os.lstat(f"{run.secrets}/{place}").st_uid for place in ("probes", "probes/token")} == {
+        "probes": 0, "probes/token": 0,
+    }  # fmt: skip
+    assert not any(reads(f"{run.secrets}/probes/token", program.user) for program in USERS)
     for program in USERS:
         for place in ("a/one", "b/two", ".values/one"):
             assert reads(f"{run.secrets}/{place}", program.user) == (place[0] == program.name), (program.name, place)

@@ -182,7 +182,7 @@ def test_commands_and_required_artifacts_must_be_usable_where_the_programs_run(t
 
 def test_the_hints_are_shell_assignments_whatever_the_values_are():
     the_plan = boots.make_plan(
-        name="it's $(touch x)", probes=plan.ProbesPlan(host="::", port=1, metrics_host="::1", metrics_port=9)
+        name="it's $(touch x)", probes=boots.listening(host="::", port=1, metrics_host="::1", metrics_port=9)
     )
     run_directory = rundir.RunDirectory("/run/with space")
     text = stage_b.hints(the_plan, run_directory)

@@ -45,7 +45,23 @@ programs:
     live: {exec: {command: [ping, "${here}/x"], timeout: 3s}, period: 5s, timeout: 4s, failures: 2, successes: 2, restart: true}
 stop: {drain: 5s, grace: 60s}
 signals: {USR1: [helper], HUP: {programs: [api, helper], as: WINCH}}
-probes: {listen: "127.0.0.1:8080", metrics: "[::1]:9091"}
+secrets:
+  token: {generate: 32}
+probes:
+  listen: "127.0.0.1:8080"
+  metrics: "[::1]:9091"
+  liveness_deadline: 45s
+  detail: {listen: "[::1]:8081", token: {secret: token}}
+ready:
+  mounts:
+    - {path: /workspace/cache, free: 100MiB, writable: true, mounted: true, required: false}
+    - /etc/app
+  checks:
+    relay: {tcp: {address: "10.0.0.5:7777", timeout: 2s}, period: 3s, failures: 2, successes: 4, required: false}
+    broker: {unix: "${writable:/var/lib/app}/b.sock"}
+  settle: 5s
+observability: {log_level: debug, otlp_endpoint: "http://collector:4318/x/"}
+logs: prefixed
 """
 
 SMALL = "version: 1\nname: x\nprograms:\n  a: {command: [a]}\n"

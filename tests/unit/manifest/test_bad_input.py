@@ -57,7 +57,8 @@ KEYS = [
     "after", "ready", "running", "for", "directory", "stop", "signal", "timeout", "start_retries", "probes", "listen", "metrics",
     "http", "tcp", "unix", "exec", "file", "log", "notify", "fd", "watchdog", "url", "status", "headers", "body", "socket", "address",
     "live", "period", "failures", "successes", "restart", "on_exit", "on_fatal", "backoff", "cap", "reset", "limit", "within", "is",
-    "bind", "drain", "grace", "signals", "HUP", "USR1", "as", "(list)", "bootstrap", "x", "", "A B", "é", "no", "1",
+    "bind", "drain", "grace", "signals", "HUP", "USR1", "as", "detail", "token", "secret", "secrets", "generate", "liveness_deadline",
+    "mounts", "checks", "settle", "free", "writable", "mounted", "observability", "log_level", "otlp_endpoint", "logs", "(list)", "bootstrap", "x", "", "A B", "é", "no", "1",
 ]  # fmt: skip
 VALUES = [
     1, 0, -1, 2, 1.5, True, False, None, "", "api", "db", "/opt", "/opt/x", "/", "relative", "10s", "1h", "0s", "9999h", "hold", "0755",
@@ -65,6 +66,7 @@ VALUES = [
     "\0", "a\nb", "% ;#", "é", "x" * 300, "yes", 10**30, float("inf"), "/srv", "/srv/x",
     "started", "ready", "exit", "degrade", "restart", "http://127.0.0.1:80/x", "http://[::1]/", "http://[", "http://a:b/", "200-399", 204,
     "(a+)+", "a|b", "\\d+ ready", "(" * 99, "${run}/x", "${run}/bootstrap.done", "WINCH", 5432, 3, "250ms",
+    "none", "100MiB", "100M", "info", "json", "http://collector:4318", "ftp://x", "127.0.0.1:8081", "0.0.0.0:80",
 ]  # fmt: skip
 scalars = strategies.sampled_from(VALUES)
 trees = strategies.recursive(

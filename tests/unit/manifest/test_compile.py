@@ -8,7 +8,7 @@ import pytest
 
 from contract import errors, version
 from manifest import compile as compiling
-from manifest import expressions, plan
+from manifest import expressions, plan, serving
 from tests.unit import boots
 from tests.unit.manifest import manifests
 
@@ -88,7 +88,35 @@ def test_everything_a_manifest_says_is_in_the_plan(tmp_path: pathlib.Path) -> No
         plan.SignalPlan("USR1", ("helper",), "USR1"),
         plan.SignalPlan("HUP", ("api", "helper"), "WINCH"),
     )
-    assert made.probes == boots.listening(metrics_host="::1", metrics_port=9091)
+    assert made.probes == boots.listening(
+        metrics_host="::1",
+        metrics_port=9091,
+        liveness_deadline_seconds=45.0,
+        detail=serving.DetailPlan(serving.OWN, "::1", 8081, "/run/bootseal/secrets/probes/token"),
+    )
+    assert made.secrets == (boots.secret("token", plan.PROBES),)
+    assert made.readiness == serving.ReadinessPlan(
+        mounts=(
+            serving.MountPlan("/workspace/cache", True, True, 100 * 1024 * 1024, required=False),
+            serving.MountPlan("/etc/app", False, True, 0, required=True),
+        ),
+        conditions=(
+            serving.ConditionPlan(
+                "relay",
+                made_check(plan.TCP, host="10.0.0.5", port=7777, timeout_seconds=2.0),
+                3.0,
+                2,
+                4,
+                required=False,
+            ),
+            serving.ConditionPlan(
+                "broker", made_check(plan.UNIX, path="/var/lib/app/b.sock"), 10.0, 3, 1, required=True
+            ),
+        ),
+        settle_seconds=5.0,
+    )
+    assert made.observability == serving.ObservabilityPlan("debug", "http://collector:4318/x")
+    assert made.logs == serving.PREFIXED
     assert made.empty_required_set is False
 
 
@@ -99,6 +127,9 @@ def test_what_is_left_out_has_its_documented_default(tmp_path: pathlib.Path) -> 
     )
     assert made.identity == boots.identity(None, "hostname", None)
     assert made.probes == boots.listening()
+    assert made.readiness == serving.ReadinessPlan((), (), 0.0)
+    assert made.observability == serving.ObservabilityPlan("info", None)
+    assert made.logs == serving.PLAIN
     assert made.program("a") == plan.ProgramPlan(
         name="a",
         role="program",
@@ -250,7 +281,14 @@ def test_a_relocated_boot_moves_what_it_writes_and_nothing_else(tmp_path: pathli
     assert made.boot.strict is False
     assert made.identity.store == "/tmp/up/root/var/lib/app/identity"
     assert made.program("api").environment["DATA"] == "/tmp/up/root/workspace/data"  # type: ignore[union-attr]
-    assert made.probes == plan.ProbesPlan("127.0.0.1", 8080, "127.0.0.1", 9091)
+    assert made.probes == boots.listening(
+        metrics_port=9091,
+        liveness_deadline_seconds=45.0,
+        detail=serving.DetailPlan(serving.OWN, "127.0.0.1", 8081, "/tmp/up/run/secrets/probes/token"),
+    )
+    mounts = [(mount.path, mount.is_mount) for mount in made.readiness.mounts]
+    assert mounts == [("/tmp/up/root/workspace/cache", False), ("/etc/app", False)]
+    assert made.readiness.conditions[1].check.path == "/tmp/up/root/var/lib/app/b.sock"
 
 
 def test_a_relocated_boot_is_as_strict_as_asked(tmp_path: pathlib.Path) -> None:
@@ -265,6 +303,7 @@ def test_a_relocated_boot_listens_on_loopback_or_where_asked(tmp_path: pathlib.P
     asked = dataclasses.replace(UP, listen="127.0.0.9:8099")
     made = compiled(tmp_path, text, compiling.BuildOptions(relocation=asked))
     assert (made.probes.host, made.probes.port) == ("127.0.0.9", 8099)
+    assert made.programs[0].environment[serving.LISTEN_VARIABLE] == "127.0.0.9:8099"
 
 
 def test_a_wrong_address_to_listen_on_is_refused(tmp_path: pathlib.Path) -> None:
@@ -442,3 +481,16 @@ def test_an_example_of_the_documentation_compiles(example: str, tmp_path: pathli
     text += "  redis: {command: [r]}\n  nginx: {command: [n]}\n  api:\n    command: [a]\n"
     more = "    ready: {tcp: 1}\n" if example.startswith("live") else ""
     compiled(tmp_path, text + more + (example if example.startswith(("stop", "signals")) else f"    {example}") + "\n")
+
+
+BLOCKS = re.findall(
+    r"^```yaml\n((?:probes|ready|observability|logs):[\n ][^`]*)```$", DOCUMENT.read_text(), re.MULTILINE
+)
+SECTIONS = {block.partition(":")[0]: block for block in BLOCKS if not block.startswith("ready: ")}
+
+
+@pytest.mark.parametrize("section", ["probes", "ready", "observability", "logs"])
+def test_a_section_of_the_documentation_compiles(section: str, tmp_path: pathlib.Path) -> None:
+    text = "version: 1\nname: x\nboot: {writable: [/run/x]}\nprograms: {a: {command: [a]}}\n"
+    text += "secrets: {detail-token: {generate: 32}}\n" if section == "probes" else ""
+    compiled(tmp_path, text + SECTIONS[section])

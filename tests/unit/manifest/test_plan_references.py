@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contract import errors
-from manifest import plan, provisions
+from manifest import plan, provisions, serving
 from tests.unit import boots
 
 CHECK = boots.check(plan.TCP, host="127.0.0.1", port=1)
@@ -27,6 +27,21 @@ def having(**changes: Any) -> plan.Plan:
     return boots.make_plan(secrets=(made,))
 
 
+def served(detail: serving.DetailPlan, **changes: Any) -> plan.Plan:
+    return boots.make_plan(probes=boots.listening(detail=detail), **changes)
+
+
+def ready(**changes: Any) -> plan.Plan:
+    return boots.make_plan(readiness=dataclasses.replace(serving.ReadinessPlan((), (), 0.0), **changes))
+
+
+def needing(condition: serving.ConditionPlan, **changes: Any) -> plan.Plan:
+    return ready(conditions=(dataclasses.replace(condition, check=dataclasses.replace(condition.check, **changes)),))
+
+
+SECRETS = "/run/bootseal/secrets/probes"
+MOUNT = serving.MountPlan("/x", is_mount=False, writable=True, free_bytes=0, required=True)
+CHECK_OF_ALL = serving.ConditionPlan("relay", CHECK, 10.0, 3, 1, required=True)
 USERS = (provisions.ExceptionPlan(provisions.PROGRAM_USERS, "strangers"),)
 
 REFUSED = {
@@ -85,6 +100,60 @@ REFUSED = {
         ),
         "a writable root is another user's",
     ),
+    "an unknown reach": (served(serving.DetailPlan("everybody", None, None, None)), "who is answered detail"),
+    "an own address that is not there": (
+        served(serving.DetailPlan(serving.OWN, None, None, None)),
+        "where it is its own",
+    ),
+    "half an own address": (served(serving.DetailPlan(serving.OWN, "::1", None, None)), "where it is its own"),
+    "an address that is not its own": (
+        served(serving.DetailPlan(serving.OPEN, "::1", 81, None)),
+        "where it is its own",
+    ),
+    "a token that guards nothing": (served(serving.DetailPlan(serving.SOCKET, None, None, "/t")), "guards nothing"),
+    "a token at no path": (served(serving.DetailPlan(serving.OPEN, None, None, "t")), "not an absolute path"),
+    "a token that nobody delivers": (
+        served(serving.DetailPlan(serving.OPEN, None, None, f"{SECRETS}/t")),
+        "does not get",
+    ),
+    "a token that others get": (
+        served(serving.DetailPlan(serving.OPEN, None, None, f"{SECRETS}/t"), secrets=(boots.secret("t", "api"),)),
+        "does not get",
+    ),
+    "another secret for the probe server": (
+        served(
+            serving.DetailPlan(serving.OPEN, None, None, f"{SECRETS}/t"),
+            secrets=(boots.secret("t", "probes"), boots.secret("u", "probes")),
+        ),
+        "not one of the manifest's",
+    ),
+    "a port that is none": (boots.make_plan(probes=boots.listening(metrics_port=0)), "not 1 to 65535"),
+    "no time to be heard in": (
+        boots.make_plan(probes=boots.listening(liveness_deadline_seconds=0.0)),
+        "probes.liveness_deadline",
+    ),
+    "an unknown log level": (
+        boots.make_plan(observability=serving.ObservabilityPlan("trace", None)),
+        "observability.log_level",
+    ),
+    "another endpoint": (
+        boots.make_plan(observability=serving.ObservabilityPlan("info", "ftp://x")),
+        "neither http nor https",
+    ),
+    "another form of logs": (boots.make_plan(logs="xml"), "logs is none of plain, prefixed, json"),
+    "a command as a condition": (needing(CHECK_OF_ALL, kind=plan.EXEC, argv=("a",)), "not of kind http, tcp or unix"),
+    "a condition without its details": (needing(CHECK_OF_ALL, port=None), "lacks what its kind needs"),
+    "a condition of no number": (
+        needing(dataclasses.replace(CHECK_OF_ALL, failures=0)),
+        "no number of failures or successes",
+    ),
+    "a condition without end": (needing(dataclasses.replace(CHECK_OF_ALL, period_seconds=0.0)), "no period"),
+    "a condition of no name": (needing(dataclasses.replace(CHECK_OF_ALL, name="A b")), "not a DNS-1123 label"),
+    "a condition twice": (ready(conditions=(CHECK_OF_ALL, CHECK_OF_ALL)), "stands twice"),
+    "a mount twice": (ready(mounts=(MOUNT, MOUNT)), "stands twice"),
+    "a relative mount": (ready(mounts=(dataclasses.replace(MOUNT, path="x"),)), "a mount's path is not absolute"),
+    "a mount of less than nothing": (ready(mounts=(dataclasses.replace(MOUNT, free_bytes=-1),)), "less than nothing"),
+    "a negative settling": (ready(settle_seconds=-1.0), "ready.settle"),
 }
 
 
@@ -103,6 +172,17 @@ def test_a_proof_that_needs_nothing_else_is_read_back(kind: str) -> None:
 def test_a_check_is_read_back() -> None:
     live = plan.LivePlan(CHECK, 10.0, 3, 1, restart=True)
     made = holding(ready=boots.ready(plan.TCP, check=CHECK), live=live)
+    assert plan.parse(plan.dump(made), "plan.json") == made
+
+
+def test_what_is_served_and_needed_is_read_back() -> None:
+    made = served(
+        serving.DetailPlan(serving.OPEN, None, None, f"{SECRETS}/t"),
+        secrets=(boots.secret("t", "api", "probes"),),
+        readiness=serving.ReadinessPlan((MOUNT,), (CHECK_OF_ALL,), 5.0),
+        observability=serving.ObservabilityPlan("debug", "https://x"),
+        logs=serving.JSON,
+    )
     assert plan.parse(plan.dump(made), "plan.json") == made
 
 

@@ -61,6 +61,11 @@ SHORT = {
     "no live check": "programs: {a: {command: [a], live: false}}",
     "the other proofs": "programs: {a: {command: [a], ready: {notify: true, watchdog: 10s}}, b: {command: [b], ready: {fd: 3}}}",
     "programs of a signal": "signals: {USR2: [a], HUP: {programs: [a], as: KILL}}",
+    "a mount": "ready: {mounts: [/x, {path: /y, free: 0}]}",
+    "an address of detail": "probes: {detail: '127.0.0.1:8081'}",
+    "no address of detail": "probes: {detail: none}",
+    "a token": "probes: {detail: {token: {file: /t}}}",
+    "checks of the container": "ready: {checks: {a: {tcp: 5432}, b: {http: 'http://127.0.0.1/'}, c: {unix: /c}}}",
     "a number as an argument": "programs: {a: {command: [a, 1, 1.5, true]}}",
 }
 
@@ -98,6 +103,13 @@ WRONG = {
     "no limit": "programs: {a: {command: [a], restart: {limit: 0}}}",
     "a signal that is not passed on": "signals: {TERM: [a]}",
     "a signal for nobody": "signals: {USR1: []}",
+    "a number as an address of detail": "probes: {detail: 8081}",
+    "a size without a unit": "ready: {mounts: [{path: /x, free: 100}]}",
+    "a size in another unit": "ready: {mounts: [{path: /x, free: 100M}]}",
+    "a command as the container's check": "ready: {checks: {a: {exec: [a]}}}",
+    "an unknown log level": "observability: {log_level: trace}",
+    "an endpoint with a user": "observability: {otlp_endpoint: 'http://a@b'}",
+    "another form of logs": "logs: xml",
     "not running": "programs: {a: {command: [a], ready: {running: false}}}",
 }
 
@@ -159,6 +171,12 @@ def test_the_documentation_names_every_key() -> None:
         ("security", "exceptions"),
         ("security", "exceptions", "program-users"),
         ("probes",),
+        ("probes", "detail"),
+        ("probes", "detail", "token"),
+        ("ready",),
+        ("ready", "mounts", 0),
+        ("ready", "checks", "x"),
+        ("observability",),
     ]
     below = [(), ("stop",), ("restart",), ("after", 0, "y"), ("ready",), ("live",)]
     below += [("ready", kind) for kind in readiness.CHECKS]
