@@ -1,18 +1,17 @@
-"""The supervisorctl plug-in: ``ready`` and ``why``, and the reason of a start that was refused.
+"""The supervisorctl plug-in: ``ready``, ``why`` and ``seal``, and the reason of a start that was refused.
 
 supervisorctl loads it by ``[ctlplugin:bootseal]``, from the Python that it runs on: that must be the one bootseal is
 installed in.
 
 Rules
 -----
-* It tells what PID 1's ledger says and decides nothing more: ready is a sealed generation in which nobody is waited for.
-* ``ready`` exits 0 or 1; 2 for wrong arguments; 4 when supervisord cannot be asked, as ``status`` does.
+* It tells what PID 1's ledger says and decides nothing more: see ``ctl_answers``.
+* ``ready`` and ``seal`` exit 0 or 1; 2 for wrong arguments; 4 when supervisord cannot be asked, as ``status`` does.
 * A call has a deadline: supervisord answers nobody while it is stopped.
 * What programs printed is shown without control characters.
 """
 
 import contextlib
-import dataclasses
 import errno
 import http.client
 import re
@@ -26,6 +25,7 @@ from supervisor import supervisorctl, xmlrpc
 from supervisor.compat import xmlrpclib
 
 from contract import errors, snapshot
+from supervisord import ctl_answers
 
 _CALL_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
@@ -41,6 +41,7 @@ _HELP = {
         "ready --wait <duration>\tThe same, once it is ready or the duration (500ms, 30s, 2m) is over",
     ),
     "why": ("why <name> [...]\tSay what is known of a program: state, reason, how it ended, its last output",),
+    "seal": ("seal\t\t\tSay whether this generation is sealed: exit status 0, or 1 and why not",),
 }
 
 
@@ -51,35 +52,6 @@ def make(controller: Any) -> "Plugin":
 
 class Unreachable(errors.BootsealError):
     """Supervisord cannot be asked."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Missing:
-    """One requirement that is not met."""
-
-    name: str
-    state: str
-    reason: str
-
-
-def missing(summary: snapshot.Summary, ledger: snapshot.Snapshot) -> list[Missing]:
-    """Return what ``ledger`` lacks to be ready; ``summary`` also counts what supervisord does not know."""
-    found = [
-        Missing(view.name, view.state, view.reason)
-        for view in ledger.programs
-        if view.required and view.role != "seal" and view.state != snapshot.READY
-    ]
-    unknown = summary.waiting - len(found)
-    if unknown > 0 and summary.revision == ledger.revision:
-        found.append(Missing("(removed)", snapshot.FAILED, f"required programs unknown to supervisord: {unknown}"))
-    if ledger.phase != snapshot.SEALED:
-        found.append(Missing("(boot)", ledger.phase, ledger.failure or _phase_reason(ledger.phase)))
-    return found
-
-
-def _phase_reason(phase: str) -> str:
-    words = {snapshot.BOOTING: "is not sealed yet", snapshot.STOPPING: "everything stops"}
-    return words.get(phase, "is not sealed")
 
 
 def seconds(text: str) -> float | None:
@@ -99,7 +71,7 @@ class Plugin(supervisorctl.ControllerPluginBase):  # type: ignore[misc]
         self._has_default = default is not None
         if default is not None:
             default._startresult = _with_reason(default._startresult)
-            default.help_ready, default.help_why = self.help_ready, self.help_why
+            default.help_ready, default.help_why, default.help_seal = self.help_ready, self.help_why, self.help_seal
 
     # --- ready ------------------------------------------------------------------------------------------------
 
@@ -130,11 +102,11 @@ class Plugin(supervisorctl.ControllerPluginBase):  # type: ignore[misc]
         """Print what ``ready`` does."""
         self._say(*_HELP["ready"])
 
-    def _missing(self) -> list[Missing]:
+    def _missing(self) -> list[ctl_answers.Missing]:
         summary: snapshot.Summary = self._asked("summary", snapshot.parse_summary)
         if summary.phase == snapshot.SEALED and not summary.waiting:
             return []
-        return missing(summary, self._asked("snapshot", snapshot.parse))
+        return ctl_answers.missing(summary, self._asked("snapshot", snapshot.parse))
 
     # --- why --------------------------------------------------------------------------------------------------
 
@@ -156,11 +128,34 @@ class Plugin(supervisorctl.ControllerPluginBase):  # type: ignore[misc]
                 self._say(f"{name}: ERROR (no such process)")
                 self.ctl.exitstatus = _NOT_READY
             else:
-                self._say(*_told(view))
+                self._say(*ctl_answers.told(view))
 
     def help_why(self) -> None:
         """Print what ``why`` does."""
         self._say(*_HELP["why"])
+
+    # --- seal -------------------------------------------------------------------------------------------------
+
+    def do_seal(self, arg: str) -> None:
+        """Say whether this generation is sealed."""
+        if arg.split():
+            self._refuse("seal")
+            return
+        try:
+            ledger: snapshot.Snapshot = self._asked("snapshot", snapshot.parse)
+        except Unreachable as error:
+            self._say(str(error))
+            self.ctl.exitstatus = _UNREACHABLE
+            return
+        url = str(self.ctl.options.serverurl)
+        lines, is_accepted = ctl_answers.sealed(ledger, ctl_answers.look_at_record(url))
+        self._say(*lines)
+        if not is_accepted:
+            self.ctl.exitstatus = _NOT_READY
+
+    def help_seal(self) -> None:
+        """Print what ``seal`` does."""
+        self._say(*_HELP["seal"])
 
     # --- the rim ----------------------------------------------------------------------------------------------
 
@@ -237,17 +232,3 @@ def _with_reason(stock: Any) -> Any:
         return f"{supervisorctl.make_namespec(group, name)}: ERROR ({text})"
 
     return startresult
-
-
-def _told(view: snapshot.ProgramView) -> list[str]:
-    kind = "required" if view.required else "optional"
-    lines = [f"{view.name}: {view.state}{f': {view.reason}' if view.reason else ''}"]
-    pid = f", pid {view.pid}" if view.pid else ""
-    lines.append(f"  {kind}; supervisord says {view.supervisor_state}{pid}; {view.state} since {view.since}")
-    if view.ready_by:
-        lines.append(f"  last ready at {view.ready_at} by {view.ready_by}")
-    if view.last_exit:
-        lines.append(f"  its last process {view.last_exit}; ended unasked {view.exits} times, {view.restarts} restarts")
-    if view.status:
-        lines.append(f"  it says: {view.status}")
-    return lines + [f"  | {line}" for line in view.last_output]

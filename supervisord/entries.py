@@ -4,7 +4,7 @@ import dataclasses
 
 from contract import clock, snapshot
 from manifest import plan
-from supervisord import restarts
+from supervisord import chronicle, restarts
 
 STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL, UNKNOWN = (
     "STOPPED", "STARTING", "RUNNING", "BACKOFF", "STOPPING", "EXITED", "FATAL", "UNKNOWN",
@@ -97,6 +97,7 @@ class Entry:
     given_up: str | None = None
     withheld: tuple[Lack, ...] = ()
     history: restarts.History = dataclasses.field(default_factory=restarts.History)
+    past: chronicle.Chronicle = dataclasses.field(default_factory=chronicle.Chronicle)
 
     @property
     def pid(self) -> int | None:
@@ -146,6 +147,7 @@ class Entry:
             self.exits,
             self.spawns,
             self.status,
+            self.past.latest,  # ``first`` changes only with it, and the reasons only with ``spawns``
         )
 
     def view(self, last_output: tuple[str, ...]) -> snapshot.ProgramView:
@@ -169,7 +171,7 @@ class Entry:
             last_output=last_output,
             status=self.status,
             final=self.final,
-            restart_reasons={},
-            first=snapshot.NO_TIMELINE,
-            latest=snapshot.NO_TIMELINE,
+            restart_reasons=dict(self.past.reasons),
+            first=self.past.first,
+            latest=self.past.latest,
         )

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 
 from contract import snapshot
 from manifest import plan
-from supervisord import entries, restarts, verdicts
+from supervisord import chronicle, entries, restarts, verdicts
 
 _SCARCE = ("too many open files", "Too many processes")
 """How supervisor says that there was no descriptor or process left (4.3.0, ``Subprocess.spawn``): no fault of the program."""
@@ -27,12 +27,16 @@ _SCARCE_SECONDS = 0.5
 
 
 def first_entry(
-    program: plan.ProgramPlan, now: entries.Moment, unusable: Mapping[str, str] | None = None
+    program: plan.ProgramPlan, now: entries.Moment, unusable: Mapping[str, str] | None = None, *, origin: float = 0.0
 ) -> entries.Entry:
-    """Return the entry of a program that was never started; ``unusable`` maps artifacts to why they cannot be used."""
+    """Return the entry of a program that was never started.
+
+    ``unusable`` maps artifacts to why they cannot be used; ``origin`` is the start of Stage A in monotonic seconds.
+    """
     why = unusable or {}
     withheld = tuple(entries.Lack(name, _one_line(why[name])) for name in program.artifacts if name in why)
-    entry = entries.Entry(program, snapshot.PENDING, "not started yet", now.wall, withheld=withheld)
+    begun = chronicle.Chronicle(origin)
+    entry = entries.Entry(program, snapshot.PENDING, "not started yet", now.wall, withheld=withheld, past=begun)
     return judge(dataclasses.replace(entry, start_at=None), now) if withheld else entry
 
 
@@ -54,8 +58,10 @@ def on_supervisor_state(
     entry = dataclasses.replace(entry, supervisor_state=state)
     if state not in {entries.RUNNING, entries.STOPPING}:
         entry = dataclasses.replace(entry, run=None, subscribed=False)
-    if state == entries.RUNNING and entry.was_ready:
-        entry = dataclasses.replace(entry, failed_starts=0)
+    if state == entries.RUNNING:
+        failed_starts = 0 if entry.was_ready else entry.failed_starts
+        reached = chronicle.running(entry.past, now.monotonic)
+        entry = dataclasses.replace(entry, failed_starts=failed_starts, past=reached)
     if ended is not None or state == entries.EXITED:
         cause = run.killed_for if run else ""
         entry = dataclasses.replace(entry, last_exit=ended, end_cause=cause, spawn_error="")
@@ -78,6 +84,14 @@ def _after_end(entry: entries.Entry, run: entries.Run | None, now: float, draw: 
     One after readiness is an exit, one before it, or within supervisor's first second, a failed start.
     """
     program = entry.program
+    cause = chronicle.cause_of_end(
+        entry.last_exit,
+        is_oneshot=program.oneshot,
+        was_made=entry.supervisor_state == entries.EXITED or entry.last_exit is not None,
+        was_ready=entry.was_ready,
+        was_ours=bool(entry.end_cause),
+    )
+    entry = dataclasses.replace(entry, past=chronicle.because(entry.past, cause))
     is_failed_start = entry.supervisor_state == entries.BACKOFF or not (program.oneshot or entry.was_ready)
     if is_failed_start:
         entry = dataclasses.replace(entry, failed_starts=entry.failed_starts + 1)
@@ -108,8 +122,16 @@ def on_spawn(entry: entries.Entry, pid: int, pid_start: int | None, now: entries
         start_deadline=None if ready.timeout_seconds is None else now.monotonic + ready.timeout_seconds,
         watchdog_seconds=ready.watchdog_seconds,
     )
+    reached = chronicle.spawned(entry.past, now.monotonic, is_restart=entry.spawns > 0)
     entry = dataclasses.replace(
-        entry, run=run, spawns=entry.spawns + 1, was_ready=False, status="", comes_back=False, given_up=None
+        entry,
+        run=run,
+        spawns=entry.spawns + 1,
+        was_ready=False,
+        status="",
+        comes_back=False,
+        given_up=None,
+        past=reached,
     )
     return judge(entry, now)
 
@@ -119,7 +141,13 @@ def wanted(entry: entries.Entry, now: entries.Moment) -> entries.Entry:
     if entry.withheld:
         return entry
     entry = dataclasses.replace(
-        entry, start_at=0.0, given_up=None, failed_starts=0, history=restarts.History(), comes_back=False
+        entry,
+        start_at=0.0,
+        given_up=None,
+        failed_starts=0,
+        history=restarts.History(),
+        comes_back=False,
+        past=chronicle.because(entry.past, snapshot.OPERATOR),
     )
     return judge(entry, now)
 
@@ -131,7 +159,8 @@ def unwanted(entry: entries.Entry, now: entries.Moment) -> entries.Entry:
 
 def paused(entry: entries.Entry, now: entries.Moment) -> entries.Entry:
     """Return ``entry`` that stops because what it is bound to does: it comes back with it."""
-    return judge(dataclasses.replace(entry, comes_back=True), now)
+    bound = chronicle.because(entry.past, snapshot.BOUND)
+    return judge(dataclasses.replace(entry, comes_back=True, past=bound), now)
 
 
 def on_subscription(entry: entries.Entry, subscribed: bool, now: entries.Moment) -> entries.Entry:
@@ -158,7 +187,8 @@ def judge(entry: entries.Entry, now: entries.Moment) -> entries.Entry:
         entry = dataclasses.replace(entry, ready_by=verdict.proof, ready_at=now.wall)
     if verdict.state == snapshot.READY and not entry.was_ready:
         failed_starts = 0 if entry.supervisor_state == entries.RUNNING else entry.failed_starts
-        entry = dataclasses.replace(entry, was_ready=True, failed_starts=failed_starts)
+        reached = chronicle.ready(entry.past, now.monotonic)
+        entry = dataclasses.replace(entry, was_ready=True, failed_starts=failed_starts, past=reached)
     since = entry.since if verdict.state == entry.state else now.wall
     after = (verdict.state, verdict.reason, since, verdict.final)
     if after == (entry.state, entry.reason, entry.since, entry.final):

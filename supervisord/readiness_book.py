@@ -26,16 +26,19 @@ class Book:
         draw: Callable[[], float] = random.random,
         *,
         unusable: Mapping[str, str] | None = None,
+        origin: float = 0.0,
     ) -> None:
         """Begin with ``programs``, none of them started; ``draw`` is chance, 0 to 1.
 
         ``unusable`` maps the artifacts that cannot be used in this boot to the reason: a program that needs one is withheld.
+        ``origin`` is the start of Stage A in monotonic seconds, from which steps are counted.
         """
         self.entries: dict[str, entries.Entry] = {}
         self.revision = 0
         self.last_lines: Callable[[str], tuple[str, ...]] = lambda _name: _NO_LINES
         self._draw = draw
         self._unusable = unusable or {}
+        self._origin = origin
         self._due: dict[str, float] = {}
         self._starts: dict[str, float] = {}
         self._held: set[str] = set()
@@ -49,7 +52,7 @@ class Book:
         self._text = ""
         self._text_revision = -1
         for program in programs:
-            self._put(ledger.first_entry(program, now, self._unusable))
+            self._put(ledger.first_entry(program, now, self._unusable, origin=origin))
         self._changes = [entry for entry in self._changes if entry.withheld]
 
     # --- what happened ----------------------------------------------------------------------------------------
@@ -81,7 +84,7 @@ class Book:
 
     def add(self, program: plan.ProgramPlan, now: entries.Moment) -> None:
         """A group came: its program is known from now on."""
-        self._put(ledger.first_entry(program, now, self._unusable))
+        self._put(ledger.first_entry(program, now, self._unusable, origin=self._origin))
         self.advance(now)
 
     def remove(self, name: str, now: entries.Moment) -> None:
@@ -144,7 +147,7 @@ class Book:
         entry = self.entries[name]
         if entry.withheld:
             return entry.state, entry.reason, entry.final
-        return ledger.obstacle(self._needs(entry.program), self.entries)
+        return ledger.obstacle(needs(entry.program), self.entries)
 
     def take_unbound(self, name: str) -> bool:
         """Say, once, whether ``name`` must stop because what it is bound to is gone."""
@@ -228,11 +231,6 @@ class Book:
         bonds = [self.entries.get(need.name) for need in entry.program.after if need.bind]
         return any(other is None or not other.is_started for other in bonds)
 
-    def _needs(self, program: plan.ProgramPlan) -> dict[str, str]:
-        """Return what ``program`` waits for: its own dependencies, and the boot's own programs before all others."""
-        own = {plan.PROBES: plan.READY, plan.STAGE_B: plan.READY} if program.role == "program" else {}
-        return own | {need.name: need.condition for need in program.after}
-
     def _doubt(self, name: str) -> None:
         """``name`` changed: whether it and those that need it may run must be asked again."""
         self._doubtful |= {name} | self._dependants.get(name, _NOBODY)
@@ -243,7 +241,7 @@ class Book:
         if before == entry:
             return
         if before is None:
-            for need in self._needs(entry.program):
+            for need in needs(entry.program):
                 self._dependants.setdefault(need, set()).add(name)
         self.entries[name] = entry
         if before is None or before.visible != entry.visible:
@@ -272,6 +270,12 @@ class Book:
             self._due.pop(entry.program.name, None)
         else:
             self._due[entry.program.name] = due
+
+
+def needs(program: plan.ProgramPlan) -> dict[str, str]:
+    """Return what ``program`` waits for, each with its condition: its own dependencies, and before all others the boot's own."""
+    own = {plan.PROBES: plan.READY, plan.STAGE_B: plan.READY} if program.role == "program" else {}
+    return own | {need.name: need.condition for need in program.after}
 
 
 def _matters(entry: entries.Entry) -> tuple[object, ...]:

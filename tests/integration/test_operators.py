@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import os
 import socket
 import subprocess
 import sys
@@ -32,6 +33,13 @@ def control(tree: trees.Tree, *words: str) -> subprocess.CompletedProcess[str]:
     config = str(tree.plan_directory / "supervisord.conf")
     command = [f"{sys.prefix}/bin/supervisorctl", "-c", config, *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=trees.PATIENCE_SECONDS)
+
+
+def has_socket(pid: int) -> bool:
+    """Say whether ``pid`` talks to somebody; a descriptor may go while it is looked at."""
+    with contextlib.suppress(FileNotFoundError):
+        return any(os.readlink(f"/proc/{pid}/fd/{one}").startswith("socket:") for one in os.listdir(f"/proc/{pid}/fd"))
+    return False
 
 
 def said(done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
@@ -73,6 +81,17 @@ def test_ready_is_for_scripts(tree: trees.Tree) -> None:
     assert (status, [line.split()[0] for line in words.splitlines()]) == (1, ["redis", "api", "worker"])
     assert control(tree, "ready", "now").returncode == 2
     assert "was stopped" in said(control(tree, "why", "redis"))[1]
+
+
+def test_seal_tells_this_generations_seal_and_looks_at_its_record(stack: trees.Tree) -> None:
+    status, words = said(control(stack, "seal"))
+    assert (status, words.splitlines()[0].split(" at ")[0]) == (0, "sealed")
+    assert words.endswith(f"{stack.run.seal} is that record; `bootseal verify` judges its signature")
+    Path(stack.run.seal).rename(f"{stack.run.seal}.away")
+    status, words = said(control(stack, "seal"))
+    assert (status, words.splitlines()[0]) == (1, f"not accepted: {stack.run.seal}: it is gone")
+    assert stack.stop() == 0
+    assert said(control(stack, "seal"))[0] == 4
 
 
 def test_what_is_bound_stops_first_stays_down_and_comes_back_with_it(stack: trees.Tree) -> None:
@@ -143,6 +162,7 @@ def test_a_start_waits_for_what_it_needs(tree: trees.Tree) -> None:
     config = str(tree.plan_directory / "supervisord.conf")
     command = [f"{sys.prefix}/bin/supervisorctl", "-c", config, "start", "api"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as start:
+        trees.wait_until(lambda: has_socket(start.pid), "supervisorctl asks")
         with pytest.raises(subprocess.TimeoutExpired):
             start.wait(0.3)
         flag.touch()

@@ -1,7 +1,9 @@
 """The commands as a real supervisorctl runs them; only its connection is ours here."""
 
+import hashlib
 import io
 import json
+import os
 import socket
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from supervisor import options, supervisorctl, xmlrpc
 from supervisor.compat import xmlrpclib
 
-from contract import snapshot
+from contract import rundir, snapshot
 from supervisord import ctl, render
 from tests.unit import boots
 
@@ -122,7 +124,8 @@ def test_the_seal_program_is_not_waited_for_and_the_probe_server_is(control):
 
 
 @pytest.mark.parametrize(
-    "line", ["ready now", "ready --wait", "ready --wait soon", "ready --wait 3", "ready --wait 1s 2s", "why"]
+    "line",
+    ["ready now", "ready --wait", "ready --wait soon", "ready --wait 3", "ready --wait 1s 2s", "why", "seal now"],
 )
 def test_wrong_arguments_are_exit_status_2_with_the_usage(control, line):
     status, printed = control.run(line)
@@ -142,13 +145,13 @@ def test_wrong_arguments_are_exit_status_2_with_the_usage(control, line):
         (xmlrpclib.ProtocolError("x", 500, "Internal", {}), "it answered HTTP status 500"),
     ],
 )
-@pytest.mark.parametrize("line", ["ready", "why api"])
+@pytest.mark.parametrize("line", ["ready", "why api", "seal"])
 def test_a_supervisord_that_cannot_be_asked_is_exit_status_4(control, line, error, words):
     control.server.answers |= {"bootseal.summary": error, "bootseal.snapshot": error}
     assert control.run(line) == (4, [f"unix:///nowhere/run/supervisor.sock: {words}"])
 
 
-@pytest.mark.parametrize("line", ["ready", "why api"])
+@pytest.mark.parametrize("line", ["ready", "why api", "seal"])
 def test_an_answer_that_is_no_ledger_is_exit_status_4(control, line):
     control.server.answers |= {"bootseal.summary": "{}", "bootseal.snapshot": "[]"}
     assert control.run(line)[0] == 4
@@ -198,6 +201,7 @@ def test_durations(text, value):
 def test_why_tells_all_that_is_known_without_control_characters(control):
     view = boots.view(
         "api", state=snapshot.FAILED, reason="exited with code 3", supervisor_state="BACKOFF", pid=None, exits=2, restarts=4,
+        restart_reasons={"signal": 1, "exit": 3}, latest=snapshot.Timeline(10.0, 11.0, 12.5),
         last_exit=snapshot.Exit(3, None), status="loading", last_output=("one", "\x1b[31mtwo"),
     )  # fmt: skip
     control.server.tell(boots.ledger(view, phase=snapshot.SEALED))
@@ -209,6 +213,8 @@ def test_why_tells_all_that_is_known_without_control_characters(control):
             f"  required; supervisord says BACKOFF; failed since {boots.WALL}",
             f"  last ready at {boots.WALL} by running for 1s",
             "  its last process exited with code 3; ended unasked 2 times, 4 restarts",
+            "  started again because of: exit 3, signal 1",
+            "  its latest process was ready 2.500 s after its start",
             "  it says: loading",
             "  | one",
             "  | ?[31mtwo",
@@ -217,15 +223,113 @@ def test_why_tells_all_that_is_known_without_control_characters(control):
     assert control.run("why nobody") == (1, ["nobody: ERROR (no such process)"])
 
 
+RECORD = b'{"a": "record"}'
+SEAL = snapshot.SealView(hashlib.sha256(RECORD).hexdigest(), "2026-01-02T03:04:06.000Z", False)
+
+
+@pytest.fixture
+def run(control, tmp_path) -> rundir.RunDirectory:
+    """Give the run directory of the supervisord that is asked, with a record in it."""
+    made = rundir.RunDirectory(str(tmp_path))
+    control.controller.options.serverurl = f"unix://{made.supervisor_socket}"
+    (tmp_path / "boot.json").write_text("{}")
+    (tmp_path / "bootstrap.done").write_bytes(RECORD)
+    return made
+
+
+def of_seal(seal: snapshot.SealView | None = SEAL, **changes: Any) -> snapshot.Snapshot:
+    return boots.ledger(boots.view("api"), **{"phase": snapshot.SEALED, "seal": seal, **changes})
+
+
+def test_a_seal_that_pid_1_accepted_is_exit_status_0_and_says_who_judges_its_signature(control, run):
+    control.server.tell(of_seal())
+    assert control.run("seal") == (
+        0,
+        [
+            f"sealed at {SEAL.at}",
+            f"  generation 1 of boot {boots.BOOT_ID}",
+            f"  PID 1 accepted a record of sha256 {SEAL.sha256}",
+            f"  {run.seal} is that record; `bootseal verify` judges its signature",
+        ],
+    )
+    control.server.tell(of_seal(snapshot.SealView(SEAL.sha256, SEAL.at, late=True)))
+    assert control.run("seal")[1][0] == f"sealed, late, at {SEAL.at}"
+
+
+@pytest.mark.parametrize(
+    ("phase", "failure", "why"),
+    [
+        (snapshot.BOOTING, None, "booting: is not sealed yet"),
+        (snapshot.STOPPING, None, "stopping: everything stops"),
+        (snapshot.HELD, "api exited with code 3", "held: api exited with code 3"),
+    ],
+)
+def test_a_generation_without_a_seal_is_exit_status_1_with_the_reason(control, run, phase, failure, why):
+    """Whatever lies in the run directory."""
+    control.server.tell(of_seal(None, phase=phase, failure=failure))
+    assert control.run("seal") == (1, [f"not sealed: {why}", f"  generation 1 of boot {boots.BOOT_ID}"])
+    assert os.path.exists(run.seal)
+
+
+def test_the_first_seal_of_a_boot_is_told_while_a_later_generation_is_not_sealed(control):
+    control.server.tell(of_seal(None, phase=snapshot.BOOTING, generation=2, boot_sealed_at=boots.WALL))
+    assert control.run("seal")[1][-1] == f"  this boot was first sealed at {boots.WALL}"
+
+
+def another(path: str) -> None:
+    with open(path, "wb") as file:
+        file.write(RECORD + b" ")
+
+
+def link(path: str) -> None:
+    os.rename(path, f"{path}.real")
+    os.symlink(f"{path}.real", path)
+
+
+def fifo(path: str) -> None:
+    os.remove(path)
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (another, "it holds other bytes than PID 1 accepted"),
+        (os.remove, "it is gone"),
+        (link, "Too many levels of symbolic links"),
+        (fifo, "it is not a regular file"),
+    ],
+)
+def test_a_record_that_is_not_what_pid_1_accepted_is_exit_status_1(control, run, change, why):
+    control.server.tell(of_seal())
+    change(run.seal)
+    status, printed = control.run("seal")
+    assert (status, printed[:2]) == (1, [f"not accepted: {run.seal}: {why}", f"sealed at {SEAL.at}"])
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://127.0.0.1:9001", "http://127.0.0.1:9001 does not say where the run directory is"),
+        ("unix:///nowhere/at/all.sock", "/nowhere/at is no run directory"),
+    ],
+)
+def test_a_record_that_cannot_be_looked_at_is_told_and_pid_1_is_believed(control, url, why):
+    control.controller.options.serverurl = url
+    control.server.tell(of_seal())
+    status, printed = control.run("seal")
+    assert (status, printed[-1]) == (0, f"  the record itself was not looked at: {why}")
+
+
 def test_help_knows_our_commands_and_the_stock_ones_once(control):
-    for command in ("ready", "why"):
+    for command in ("ready", "why", "seal"):
         status, printed = control.run(f"help {command}")
         assert (status, printed[0].split()[0]) == (0, command)
         assert not any("No help" in line for line in printed)
     assert not any("No help" in line for line in control.run("help start")[1])
     listed = " ".join(control.run("help")[1]).split()
-    assert {"ready", "why", "start"} <= set(listed)
-    assert {"ready", "why"} <= set(control.controller.vocab)
+    assert {"ready", "why", "seal", "start"} <= set(listed)
+    assert {"ready", "why", "seal"} <= set(control.controller.vocab)
 
 
 def test_the_reason_of_a_refused_start_is_printed(control):

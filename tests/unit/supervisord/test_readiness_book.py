@@ -331,6 +331,14 @@ def test_a_thousand_programs_are_not_judged_while_nothing_changes(monkeypatch):
     assert asked == []
 
 
+def test_steps_are_counted_from_the_start_of_stage_a_also_of_a_program_that_is_added():
+    made = readiness_book.Book((boots.program("a"),), at(100), lambda: 0.0, origin=90.0)
+    made.add(boots.program("b"), at(100))
+    for name in ("a", "b"):
+        start(made, name, 100.5)
+        assert made.entries[name].view(()).first.spawned == 10.5
+
+
 def test_entries_are_frozen_and_a_reader_keeps_what_it_saw():
     made = book(boots.program("a"))
     seen = made.entries["a"]
@@ -594,6 +602,8 @@ class World:
             assert entry.is_ready == (not entry.reason)
             if entry.is_ready and not entry.program.oneshot:
                 assert entry.run is not None, name
+            view = entry.view(())
+            assert sum(view.restart_reasons.values()) == view.restarts, name
             if entry.final and entry.supervisor_state in entries.STARTABLE - {entries.STOPPED}:
                 assert entry.start_at is None, name
             if entry.supervisor_state == entries.FATAL:
