@@ -3,8 +3,8 @@
 Rules
 -----
 * A command's module is imported when it runs, and the help of all commands imports none of them.
-* 0 done, 1 failed, 2 wrong arguments or a manifest with errors. Errors print as ``what: why (what to do)``; a traceback
-  never.
+* 0 done, 1 failed, 2 wrong arguments or a manifest with errors, 6 no container runs there. Errors print as ``what: why (what to
+  do)`` behind the command's name, but for those that read a manifest and name that; a traceback never.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import traceback
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -25,12 +25,33 @@ COMMANDS = {
     "build": "Compile a manifest to the files that boot reads.",
     "graph": "Draw the order in which programs start.",
     "schema": "Print the JSON Schema of the manifest, for editors.",
-    "up": "Boot a manifest here, without a container.",
-    "verify": "Judge a container's seal, in it or from outside.",
     "runtimes": "Find the language runtimes that are here.",
     "boot": "Boot as PID 1 (what an image's ENTRYPOINT runs).",
+    "up": "Boot a manifest here, without a container.",
+    "status": "Say whether it is ready, and what every program does.",
+    "why": "Say why it is not ready: the first cause, and its last words.",
+    "wait": "Wait until it is ready, or cannot become so.",
+    "analyze": "Say where the time of this boot went.",
+    "events": "Print what happened in this boot.",
+    "logs": "Print what programs said lately.",
+    "verify": "Judge a container's seal, in it or from outside.",
+    "doctor": "Find what this machine or container lacks.",
+    "start": "Start programs, and wait until they are ready.",
+    "stop": "Stop programs, and wait until they are down.",
+    "restart": "Stop programs and start them again.",
+    "completion": "Print what makes a shell complete these commands.",
 }
 """Every command with its one line of help; the module of one is ``entrypoint.commands.NAME``."""
+
+_OF_MANIFESTS = "Make an image"
+GROUPS = {
+    _OF_MANIFESTS: ("check", "lock", "build", "graph", "schema", "runtimes"),
+    "Boot": ("boot", "up"),
+    "Look": ("status", "why", "wait", "analyze", "events", "logs", "verify", "doctor"),
+    "Act": ("start", "stop", "restart"),
+    "Shell": ("completion",),
+}
+"""How the help groups them."""
 
 
 class _Commands(click.Group):
@@ -45,8 +66,21 @@ class _Commands(click.Group):
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        width = max(map(len, COMMANDS))
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{width}}", COMMANDS[name]) for name in names if name in COMMANDS])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Complete the names of commands without loading one."""
+        from click import shell_completion
+
+        found = [
+            shell_completion.CompletionItem(name, help=text)
+            for name, text in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -84,7 +118,8 @@ def main(argv: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return exit_codes.from_signal(signal.SIGINT)
     except errors.BootsealError as error:
-        return _fail(str(error))
+        _fail(str(error), _command(argv))
+        return getattr(error, "exit_code", exit_codes.GENERIC_FAILURE)
     except OSError as error:
         what = error.filename if isinstance(error.filename, str) else "output"
         if what == "output":
@@ -121,9 +156,16 @@ def _usage_error(error: click.ClickException) -> int:
     return exit_codes.USAGE_ERROR
 
 
-def _fail(text: str) -> int:
+def _command(argv: list[str] | None) -> str:
+    """Return the command that was called, with a blank before it; "" for none, and for one that names the manifest instead."""
+    words = sys.argv[1:] if argv is None else argv
+    is_named = words and words[0] in COMMANDS and words[0] not in GROUPS[_OF_MANIFESTS]
+    return f" {words[0]}" if is_named else ""
+
+
+def _fail(text: str, command: str = "") -> int:
     try:
-        click.echo(f"bootseal: {text}", err=True)
+        click.echo(f"bootseal{command}: {text}", err=True)
     except OSError:
         _discard(sys.stderr)
     return exit_codes.GENERIC_FAILURE

@@ -1,13 +1,13 @@
 """``bootseal verify``: is this container's seal acceptable, and what changed since? Also from outside, without the container."""
 
 import dataclasses
-import json
 import sys
 from typing import Any
 
 import click
 
 from contract import errors, exit_codes, rundir
+from entrypoint import options, presenting
 from seal import outside, record, verification
 from supervisord import client
 
@@ -15,13 +15,13 @@ _SHOWN = 16
 
 
 @click.command(short_help="Judge a container's seal, in it or from outside.")
-@click.option("--run-dir", default=rundir.DEFAULT, show_default=True, help="The container's run directory.")
+@options.run_directory
 @click.option("--live", is_flag=True, help="Also list what restarted or is not ready since the seal.")
 @click.option("--seal", "seal_file", metavar="FILE", help="From outside: a copy of bootstrap.done.")
 @click.option("--key", "key_file", metavar="FILE", help="From outside: the container's public key, PEM, base64 or hex.")
 @click.option("--plan", "plan_directory", metavar="DIR", help="From outside: what `bootseal build` wrote.")
 @click.option("--generation", type=click.IntRange(min=1), help="From outside: accept this generation alone.")
-@click.option("--format", "output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@options.output_format
 @click.pass_context
 def verify(
     context: click.Context,
@@ -31,7 +31,7 @@ def verify(
     key_file: str | None,
     plan_directory: str | None,
     generation: int | None,
-    output: str,
+    form: str,
     live: bool,
 ) -> None:
     """Judge the seal. Exit 0 accepted, 1 refused or not there.
@@ -55,15 +55,15 @@ def verify(
         if live:
             changes = verification.changes_since(sealed, client.Client(run.supervisor_socket).snapshot())
     except errors.BootsealError as error:
-        if output == "json":
-            print(json.dumps(_refusal(error), indent=2))
+        if form != "text":
+            print(presenting.dump(_refusal(error), form), end="")
         print(f"bootseal verify: {error}", file=sys.stderr)
         sys.exit(exit_codes.GENERIC_FAILURE)
-    if output == "json":
-        value = {"accepted": True, "seal": dataclasses.asdict(sealed)}
+    if form != "text":
+        value: dict[str, Any] = {"accepted": True, "seal": dataclasses.asdict(sealed)}
         if live:
             value["changes"] = [dataclasses.asdict(change) for change in changes]
-        print(json.dumps(value, indent=2))
+        print(presenting.dump(value, form), end="")
         return
     print(f"accepted: {where}")
     for line in _described(sealed):
@@ -95,7 +95,7 @@ def _refuse_odd_combinations(
         problem = "--generation judges from outside and needs --key FILE and --plan DIR; in a container it is known"
     elif live and is_outside:
         problem = "--live asks the running container, and --key and --plan judge from outside: leave one out"
-    elif seal_file is not None and context.get_parameter_source("run_dir") is not click.core.ParameterSource.DEFAULT:
+    elif seal_file is not None and context.get_parameter_source("run_dir") is click.core.ParameterSource.COMMANDLINE:
         problem = "--seal names the record, and --run-dir where it lies: leave one out"
     if problem:
         raise click.UsageError(problem)

@@ -1,0 +1,72 @@
+"""The options that several commands share, each with one meaning and one text."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from click import shell_completion
+
+from contract import errors, rundir
+from entrypoint import presenting
+
+RUN_DIRECTORY_VARIABLE = "BOOTSEAL_RUN_DIR"
+"""What names the run directory where ``--run-dir`` does not; PID 1 has it in its own environment."""
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # no type parameter before click 8.4
+    """A length of time as manifests write it (``90s``, ``1m30s``, ``500ms``), in seconds as float."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds of ``value``; a usage error for anything else."""
+        if isinstance(value, float):
+            return value
+        from manifest import fields  # only where one is given: it loads the manifest's model
+
+        milliseconds = fields.milliseconds(str(value))
+        if milliseconds is None:
+            self.fail(f"{presenting.plain(value)!r} is no duration; write for example 30s or 1m30s", param, ctx)
+        return milliseconds / 1000
+
+
+def run_directory(command: _Decorated) -> _Decorated:
+    """Add ``--run-dir``."""
+    return click.option(
+        "--run-dir",
+        default=rundir.DEFAULT,
+        show_default=True,
+        envvar=RUN_DIRECTORY_VARIABLE,
+        show_envvar=True,
+        metavar="DIR",
+        help="The run directory of the boot (of `bootseal up`: STATE/run).",
+    )(command)
+
+
+def output_format(command: _Decorated) -> _Decorated:
+    """Add ``--format``."""
+    choice = click.Choice(presenting.FORMATS)
+    return click.option("--format", "form", type=choice, default="text", show_default=True, help="How to print it.")(
+        command
+    )
+
+
+def absolute_times(command: _Decorated) -> _Decorated:
+    """Add ``--abs-time``."""
+    return click.option("--abs-time", "absolute", is_flag=True, help="Times as they are (RFC 3339), not how long ago.")(
+        command
+    )
+
+
+def complete_program(context: click.Context, _parameter: click.Parameter, start: str) -> list[Any]:
+    """Return the programs whose names begin with ``start``, for a shell; none where the container cannot be asked quickly."""
+    from entrypoint import asking
+
+    run_dir = context.params.get("run_dir") or rundir.DEFAULT
+    try:
+        names = asking.program_names(rundir.RunDirectory(run_dir))
+    except (errors.BootsealError, OSError):
+        return []
+    return [shell_completion.CompletionItem(name) for name in names if name.startswith(start)]

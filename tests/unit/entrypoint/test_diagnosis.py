@@ -1,0 +1,127 @@
+"""What is judged OK, WARN or FAIL, each with what to do; and that looking changes nothing."""
+
+import dataclasses
+import os
+import socket
+
+import pytest
+
+from contract import files, rundir
+from entrypoint import boot_facts, diagnosis, machine
+from manifest import plan
+from tests.unit import boots
+
+PLACE = machine.Place("/run/bootseal", True, 1000, 0o755, "tmpfs", False, 1 << 30, "")
+GOOD = machine.Facts(
+    kernel="6.18", landlock=7, landlock_lacks="", has_openat2=True, has_pidfd=True, in_container=True, uid=1000, capabilities=0,
+    no_new_privileges=True, seccomp="filter", root_read_only=True, place=PLACE, cgroups="v2", memory_limit=1 << 30, memory_used=1 << 20,
+    pids_limit=1000, pids_used=10, descriptors_soft=1024, descriptors_hard=4096, clock=1.8e9, engines={}, python="3.11.2",
+    prefix="/opt/bootseal", libraries_missing=(), compiled=boot_facts.Compiled("/opt/x", "", "box", 256, False, ()), booted=None,
+)  # fmt: skip
+BOOTED = boot_facts.Booted(1, "/opt/x", "", (boot_facts.Door("the probe server", "/run/p.sock", ""),))
+
+
+def levels(**changes):
+    return {one.what: one.level for one in diagnosis.judge(dataclasses.replace(GOOD, **changes))}
+
+
+def test_a_hardened_container_has_nothing_to_complain_of():
+    assert set(levels().values()) == {diagnosis.OK}
+    assert set(levels(booted=BOOTED).values()) == {diagnosis.OK}
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "level"),
+    [
+        ({"landlock": None, "landlock_lacks": "off"}, "Landlock", "WARN"),
+        ({"landlock": 2}, "Landlock", "WARN"),
+        ({"has_openat2": False}, "system calls", "WARN"),
+        ({"uid": 0}, "user", "WARN"),
+        ({"capabilities": 1}, "user", "WARN"),
+        ({"uid": 0, "in_container": False}, "user", "OK"),
+        ({"compiled": boot_facts.Compiled("/opt/x", "", "box", 256, True, ())}, "user", "FAIL"),
+        ({"no_new_privileges": False}, "hardening", "WARN"),
+        ({"seccomp": "disabled"}, "hardening", "WARN"),
+        ({"root_read_only": False}, "root", "WARN"),
+        (
+            {"place": dataclasses.replace(PLACE, problem="its mode 0777 lets group or others write")},
+            "run directory",
+            "FAIL",
+        ),
+        ({"place": dataclasses.replace(PLACE, read_only=True)}, "run directory", "FAIL"),
+        ({"place": dataclasses.replace(PLACE, free_bytes=1000)}, "run directory", "FAIL"),
+        ({"place": dataclasses.replace(PLACE, filesystem="ext4")}, "run directory", "WARN"),
+        ({"cgroups": "hybrid", "in_container": False}, "cgroups", "WARN"),
+        ({"cgroups": "none"}, "cgroups", "WARN"),
+        ({"memory_limit": 1 << 20}, "memory", "WARN"),
+        ({"memory_used": (1 << 30) - 1}, "memory", "WARN"),
+        ({"memory_limit": None}, "memory", "OK"),
+        ({"pids_limit": 20}, "processes", "WARN"),
+        ({"descriptors_hard": 100}, "descriptors", "FAIL"),
+        ({"descriptors_hard": -1, "descriptors_soft": -1}, "descriptors", "OK"),
+        ({"clock": 0.0}, "clock", "WARN"),
+        ({"libraries_missing": ("aiohttp",)}, "python", "FAIL"),
+        ({"engines": {"crun": "1.8"}, "cgroups": "hybrid", "in_container": False}, "crun", "WARN"),
+        ({"engines": {"crun": "1.8", "runc": "1.1"}, "cgroups": "hybrid"}, "crun", "OK"),
+        ({"in_container": False}, "engine", "WARN"),
+        ({"compiled": None}, "plan", "WARN"),
+        ({"compiled": boot_facts.Compiled("/opt/x", "it is empty", "", 0, False, ())}, "plan", "FAIL"),
+        ({"compiled": boot_facts.Compiled("/opt/x", "", "box", 9, False, ("0.0.0.0:80: taken",))}, "port", "FAIL"),
+        ({"compiled": boot_facts.Compiled("/opt/x", "", "box", 5000, False, ())}, "descriptors", "FAIL"),
+        ({"booted": dataclasses.replace(BOOTED, problem="the plan changed")}, "boot", "FAIL"),
+        ({"booted": dataclasses.replace(BOOTED, doors=(boot_facts.Door("x", "/x", "refused"),))}, "socket", "FAIL"),
+    ],
+)
+def test_each_thing_that_lacks_is_named_at_its_level(changes, what, level):
+    assert levels(**changes)[what] == level
+
+
+def test_every_complaint_says_what_to_do():
+    bad = dataclasses.replace(
+        GOOD, landlock=None, has_pidfd=False, uid=0, capabilities=1 << 3, no_new_privileges=None, root_read_only=False, cgroups="v1",
+        in_container=False, memory_limit=1, pids_limit=1, descriptors_hard=1, clock=0.0, libraries_missing=("rich",), compiled=None,
+        place=dataclasses.replace(PLACE, problem="bad"), booted=dataclasses.replace(BOOTED, problem="gone"),
+    )  # fmt: skip
+    for container in (True, False):
+        for one in diagnosis.judge(dataclasses.replace(bad, in_container=container)):
+            assert (one.level == diagnosis.OK) == (one.do == ""), one
+
+
+def test_looking_here_gives_facts_and_changes_nothing(tmp_path):
+    before = sorted(os.listdir(tmp_path))
+    facts = machine.collect(rundir.RunDirectory(f"{tmp_path}/none/run"), None)
+    assert sorted(os.listdir(tmp_path)) == before
+    assert facts.kernel and facts.python and not facts.libraries_missing
+    assert not facts.place.exists and facts.booted is None
+    assert diagnosis.judge(facts)
+
+
+def test_a_plan_is_judged_with_its_ports(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        files.write_atomically(
+            f"{tmp_path}/{plan.PLAN_FILE}", plan.dump(boots.make_plan(probes=boots.listening(port=port))), 0o644
+        )
+        found = boot_facts.compiled(str(tmp_path), None)
+        assert found.problem == "" and found.taken[0].startswith(f"127.0.0.1:{port}: ")
+    assert boot_facts.compiled(str(tmp_path), None).taken == ()
+    files.write_atomically(f"{tmp_path}/{plan.PLAN_FILE}", b"{}", 0o644)
+    assert boot_facts.compiled(str(tmp_path), None).problem
+    assert boot_facts.compiled(f"{tmp_path}/none", None).problem
+
+
+def test_a_boot_is_judged_by_its_claim_its_plan_and_its_sockets(tmp_path):
+    os.mkdir(f"{tmp_path}/run")
+    run = rundir.RunDirectory(f"{tmp_path}/run")
+    assert boot_facts.booted(run) is None
+    rundir.claim(run)
+    found = boot_facts.booted(run)
+    assert found.pid1 == os.getpid() and "Stage A works" in found.problem
+    assert {door.answer for door in found.doors} == {"No such file or directory"}
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(run.probes_socket)
+        assert "refused" in boot_facts.booted(run).doors[2].answer
+        door.listen()
+        assert boot_facts.booted(run).doors[2].answer == ""
