@@ -163,6 +163,8 @@ def append(path: str, data: bytes) -> bool:
         written = os.write(fd, data)
         if written < len(data):
             _take_back(fd, written)
+        if os.fstat(fd).st_nlink == 0:  # rotated away twice since it was opened: nobody will read this
+            return False
         if status.st_size + len(data) > FILE_LIMIT:
             with contextlib.suppress(OSError):  # another process is at it
                 _rotate(path, fd)

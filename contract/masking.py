@@ -52,7 +52,7 @@ class Hidden:
 
     def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Yield where in ``data`` something of it stands, in no order; spans may overlap."""
-        for offset in range(min(_WINDOW, len(data) - _WINDOW + 1)):
+        for offset in range(min(_WINDOW, len(data) - _WINDOW + 1) if self._windows or self._long else 0):
             windows = _windows_at(data, offset)
             if not self._windows.isdisjoint(windows):
                 for index, window in enumerate(windows):

@@ -11,7 +11,7 @@ import xml.parsers.expat
 import xmlrpc.client
 from typing import Any
 
-from contract import errors
+from contract import errors, output
 from contract import snapshot as snapshots
 
 SHUTDOWN_STATE = 6
@@ -98,8 +98,21 @@ class Client:
         """Return the ledger's summary; raises Unreachable, Refused or InvalidRecord."""
         return snapshots.parse_summary(self._text("bootseal.summary", timeout_seconds), "summary")
 
-    def _text(self, method: str, timeout_seconds: float) -> bytes:
-        text = self.call(method, timeout_seconds=timeout_seconds)
+    def output(
+        self, after_seq: int = 0, limit: int = 1000, names: tuple[str, ...] = (), *, timeout_seconds: float = 5.0
+    ) -> output.Output:
+        """Return the programs' lines after number ``after_seq``, ``limit`` at most; of all programs where none is named.
+
+        With ``output.NEWEST`` for the number, the newest. While lines come, ask again at once with ``next``: an answer is
+        bounded. Raises Unreachable, InvalidRecord, or Refused for a name that PID 1 does not know.
+        """
+        # XML-RPC's numbers have 32 bits, too few for lines
+        return output.parse(
+            self._text("bootseal.output", timeout_seconds, str(after_seq), str(limit), list(names)), "output"
+        )
+
+    def _text(self, method: str, timeout_seconds: float, *arguments: Any) -> bytes:
+        text = self.call(method, *arguments, timeout_seconds=timeout_seconds)
         if not isinstance(text, str):
             raise Unreachable(f"supervisord at {self._path}", f"its answer to {method} is not text")
         return text.encode()

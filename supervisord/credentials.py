@@ -10,11 +10,10 @@ Rules
   file holds, without one final newline where the source is a file: editors end a file with one, and every reader of a
   ``*_FILE`` variable takes it off. The file form is byte for byte the source.
 * A program is never started without a secret of its own; the error names the secret and never its value.
-* No eight bytes of a declared secret, whosever it is, stand in last words or STATUS (``contract.masking``). While one of those cannot be read, no last
-  words are shown at all.
+* No eight bytes of a declared secret, whosever it is, stand in last words, STATUS or what is shown of the output that is kept (``contract.masking``). While
+  one of those cannot be read, none of these is shown at all.
 """
 
-import functools
 import os
 from collections.abc import Callable, Mapping
 
@@ -94,7 +93,6 @@ def hiding(
     own = {name: masking.suspected(environment) for name, environment in environments.items()}
     nothing = masking.Hidden()
 
-    @functools.lru_cache(maxsize=4096)  # the last lines are shown again with every change of the ledger
     def hide(program: str, text: str) -> str:
         return masking.mask(text, declared, own.get(program, nothing))
 

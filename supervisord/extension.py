@@ -30,14 +30,15 @@ from supervisord import (
     entries,
     evidence,
     feed,
+    forwarding,
     gate,
     generation,
     guard,
+    line_format,
     log,
     loop,
     namespace,
     outcome,
-    output,
     programs,
     readiness_book,
     sealing,
@@ -89,9 +90,19 @@ class Extension:
         environments = {program.name: spawn.environment(program, inherited) for program in self._plan.programs}
         given = credentials.Credentials(self._plan.secrets, run)
         hide = credentials.hiding(given, environments, self.faults.report)
-        self._forwarder = output.LineForwarder({"stdout": self._stdout, "stderr": self._stderr}, hide)
+        own = frozenset(program.name for program in self._plan.programs if program.role != "program")
+        self._form = line_format.LineFormat(self._plan.logs, (program.name for program in self._plan.programs), own)
+        self._forwarder = forwarding.LineForwarder(
+            {"stdout": self._stdout, "stderr": self._stderr},
+            hide,
+            form=self._form,
+            store=generation.BOOT.store_for(len(self._plan.programs)),
+            own=own,
+        )
         known = [program for program in self._plan.programs if program.name in supervisor.process_groups]
-        self._book = readiness_book.Book(known, entries.now(), unusable=boot.unusable)
+        self._book = readiness_book.Book(
+            known, entries.now(), unusable=boot.unusable, origin=boot.started_monotonic
+        )
         self._book.last_lines = self._forwarder.last_lines
         started = boot.started_monotonic if self._boot.generation == 1 else clock.monotonic()
         self._sealing = sealing.Sealing(run, self._plan, self._boot, started)
@@ -126,7 +137,7 @@ class Extension:
         generation.arm()
         steady_clock.install()
         rundir.remove_seal(self.run)
-        log.redirect(options.logger, self._stdout.write)
+        log.redirect(options.logger, self._stdout.write, self._form)
         is_contained = os.getpid() == 1
         before_fork, on_fork = self._programs.before_fork, self._programs.on_fork
         spawn.install(options, self._plan, before_fork, on_fork, dies_with_us=not is_contained)
@@ -318,6 +329,13 @@ class Extension:
         """Return the ledger's summary as JSON text."""
         self._book.advance(entries.now())
         return self._telling.summary_text()
+
+    def output_text(self, after: int, limit: int, names: tuple[str, ...]) -> str:
+        """Return the programs' output after line ``after`` as JSON text; raises UnknownProgram."""
+        for name in names:
+            if self._plan.program(name) is None:
+                raise namespace.UnknownProgram(name)
+        return self._forwarder.answer(after, limit, names)
 
     def _publish(self) -> None:
         if self._feed is not None:

@@ -13,7 +13,7 @@ import sys
 import time
 
 from contract import events
-from supervisord import output
+from supervisord import output, output_store
 
 _SWEEP_SECONDS = 5.0
 _SWEEP_PAUSE_SECONDS = 0.005
@@ -31,6 +31,13 @@ class Boot:
     stdout: output.Channel = dataclasses.field(default_factory=lambda: output.Channel(1))
     stderr: output.Channel = dataclasses.field(default_factory=lambda: output.Channel(2))
     emitter: events.Emitter | None = None
+    store: output_store.Store | None = None
+
+    def store_for(self, programs: int) -> output_store.Store:
+        """Return the one store of output of this process, made for ``programs`` programs: its numbers count on."""
+        if self.store is None:
+            self.store = output_store.Store(programs)
+        return self.store
 
     def emitter_for(self, boot_id: str, path: str) -> events.Emitter:
         """Return the one emitter of this process: its ``seq`` counts on over generations."""

@@ -8,6 +8,7 @@ interface that left before its answer ("uncaptured python exception, closing cha
 And "reaped unknown pid", one line for each orphan that PID 1 takes in, is what PID 1 is for.
 """
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -15,17 +16,18 @@ from typing import Any
 from supervisor import loggers
 
 from contract import clock
+from supervisord import line_format
 
 _CLIENT_LEFT = re.compile(r"BrokenPipeError|ConnectionResetError")
-_FORMAT = "%(asctime)s %(levelname)s %(message)s\n"
 
 
 class Handler(loggers.Handler):  # type: ignore[misc]  # supervisor carries no types
-    """Sends each record of supervisord's logger to ``write``."""
+    """Sends each record of supervisord's logger to ``write``, as ``form`` says."""
 
-    def __init__(self, write: Callable[[bytes], bool]) -> None:
+    def __init__(self, write: Callable[[bytes], bool], form: line_format.LineFormat) -> None:
         loggers.Handler.__init__(self)
         self._write = write
+        self._form = form
 
     def emit(self, record: Any) -> None:
         """Print ``record`` unless it is harmless by the list above."""
@@ -35,8 +37,8 @@ class Handler(loggers.Handler):  # type: ignore[misc]  # supervisor carries no t
             line = {"asctime": clock.rfc3339(), "message": ascii(record.msg)}
         level = judge(line["message"], record.level)
         if level is not None:
-            line = {**line, "levelname": loggers.LOG_LEVELS_BY_NUM[level]}
-            self._write((_FORMAT % line).encode("utf-8", "backslashreplace"))
+            name = loggers.LOG_LEVELS_BY_NUM[level]
+            self._write(self._form.record(name, line["asctime"], line["message"], os.getpid()))
 
     def reopen(self) -> None:
         """Nothing to reopen: the descriptor is the container's."""
@@ -61,8 +63,8 @@ def judge(message: str, level: int) -> int | None:
     return int(loggers.LevelsByName.INFO) if asked_for else level
 
 
-def redirect(logger: Any, write: Callable[[bytes], bool]) -> None:
-    """Print the records of supervisord's ``logger`` with ``write``, at its level and above."""
-    handler = Handler(write)
+def redirect(logger: Any, write: Callable[[bytes], bool], form: line_format.LineFormat) -> None:
+    """Print the records of supervisord's ``logger`` with ``write`` in ``form``, at its level and above."""
+    handler = Handler(write, form)
     handler.setLevel(logger.level)
     logger.handlers = [handler]

@@ -8,8 +8,10 @@ whole line and counted.
 Rules
 -----
 * The descriptor's flags are left alone: they are shared with other processes. poll(2) says whether a write would
-  block, and a write of at most PIPE_BUF bytes after POLLOUT does not (pipe(7)).
-* Lines of different programs never interleave; a line that grows past ``LINE_LIMIT`` before its end came is cut there.
+  block, and a write of at most PIPE_BUF bytes after POLLOUT does not (pipe(7)). Such a write is whole, so it ends with a line
+  where it can: stdout and stderr may be one pipe, and no line of up to PIPE_BUF bytes is then torn by another.
+* Lines are formatted when the descriptor has room for them, some at a time: what is dropped costs nothing, the backlog is
+  counted as it came, and one turn of supervisord's loop formats a bounded amount, whatever programs print.
 """
 
 import collections
@@ -17,17 +19,40 @@ import os
 import select
 import time
 from collections.abc import Callable
-from typing import NamedTuple
-
-from contract import masking
 
 _PIPE_BUF = 4096
 BACKLOG_LIMIT = 1024 * 1024
-LINE_LIMIT = 16 * 1024
-LAST_LINES = 5
-_LAST_BYTES = 512
-_KEPT_BYTES = 4096
-"""Of each line: enough to show _LAST_BYTES of it when secrets are hidden."""
+_SLICE_BYTES = 2048
+"""What is formatted at once. A byte can be a line, and a line of JSON be a hundred bytes."""
+FORMATTED_LIMIT = 64 * 1024
+"""The most bytes that are made of lines in one go; the loop comes back for the rest."""
+
+Render = Callable[[bytes, bool], bytes]
+"""Makes of whole lines what is printed; the second argument says that these are the last of what was written. Never raises."""
+
+
+class _Waiting:
+    """Lines in the backlog, those from ``at`` on; printed as they are, or as ``render`` makes them."""
+
+    __slots__ = ("at", "data", "render")
+
+    def __init__(self, data: bytes, render: Render | None) -> None:
+        self.data = data
+        self.at = 0
+        self.render = render
+
+    @property
+    def is_done(self) -> bool:
+        return self.at >= len(self.data)
+
+    def take(self) -> bytes:
+        """Return some whole lines."""
+        begin, left = self.at, len(self.data) - self.at
+        end = len(self.data)
+        if left > _SLICE_BYTES:
+            end = 1 + self.data.rfind(b"\n", begin, begin + _SLICE_BYTES) or 1 + self.data.find(b"\n", begin) or end
+        self.at = end
+        return self.data[begin:end]
 
 
 class Channel:
@@ -35,7 +60,8 @@ class Channel:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._backlog: collections.deque[bytes] = collections.deque()
+        self._backlog: collections.deque[_Waiting] = collections.deque()
+        self._printed = b""
         self._size = 0
         self._broken = False
         self.dropped = 0
@@ -45,49 +71,75 @@ class Channel:
         """Whether the reader is gone for good."""
         return self._broken
 
-    def write(self, data: bytes) -> bool:
-        """Write or keep ``data``, whole lines; say whether it was kept."""
+    @property
+    def _has_some(self) -> bool:
+        return bool(self._printed or self._backlog)
+
+    def write(self, data: bytes, render: Render | None = None) -> bool:
+        """Write or keep ``data``, whole lines, as they are or as ``render`` makes them; say whether it was kept."""
         if self._broken or self._size + len(data) > BACKLOG_LIMIT:
             self.dropped += data.count(b"\n") or 1
             return False
-        self._backlog.append(data)
+        self._backlog.append(_Waiting(data, render))
         self._size += len(data)
         self.flush()
         return not self._broken
 
     def flush(self, patience_seconds: float = 0.0) -> None:
-        """Write what the descriptor takes, waiting at most ``patience_seconds`` in all while it is full."""
+        """Write what the descriptor takes, waiting at most ``patience_seconds`` in all while it is full.
+
+        Without patience some of what must be formatted may be left for the next time.
+        """
         deadline = time.monotonic() + patience_seconds
+        budget = FORMATTED_LIMIT
         poller = select.poll()
         try:
             poller.register(self._fd, select.POLLOUT)
-            while self._backlog and not self._broken:
+            while self._has_some and not self._broken:
                 events = poller.poll(max(0.0, deadline - time.monotonic()) * 1000)
                 if not events:
                     return
                 if not events[0][1] & select.POLLOUT:
                     self._give_up()
                     return
+                if not self._printed:
+                    if budget <= 0 and not patience_seconds:
+                        return
+                    budget -= self._take_next()
                 self._write_piece()
         except BlockingIOError:
             return  # another process made the shared descriptor non-blocking, and was faster: it is only full
         except OSError:
             self._give_up()
 
-    def _write_piece(self) -> None:
+    def _take_next(self) -> int:
+        """Make the next lines ready to be written; return how many bytes were formatted."""
         first = self._backlog[0]
-        written = os.write(self._fd, first[:_PIPE_BUF])
-        self._size -= written
-        if written == len(first):
+        if first.render is None:
+            self._printed = self._backlog.popleft().data
+            return 0
+        lines = first.take()
+        if first.is_done:
             self._backlog.popleft()
-        else:
-            self._backlog[0] = first[written:]
+        self._printed = first.render(lines, first.is_done)
+        self._size += len(self._printed) - len(lines)
+        return len(self._printed)
+
+    def _write_piece(self) -> None:
+        end = len(self._printed)
+        if end > _PIPE_BUF:
+            end = 1 + self._printed.rfind(b"\n", 0, _PIPE_BUF) or _PIPE_BUF
+        written = os.write(self._fd, self._printed[:end])
+        self._size -= written
+        self._printed = self._printed[written:]
 
     def _give_up(self) -> None:
         """The reader is gone for good (EPIPE, closed descriptor)."""
         self._broken = True
-        self.dropped += sum(data.count(b"\n") for data in self._backlog)
+        self.dropped += self._printed.count(b"\n")
+        self.dropped += sum(waiting.data.count(b"\n", waiting.at) for waiting in self._backlog)
         self._backlog.clear()
+        self._printed = b""
         self._size = 0
 
     def readable(self) -> bool:
@@ -100,9 +152,9 @@ class Channel:
         A full pipe whose reader is gone is in error and never writable (poll(2)): supervisor's loop, which looks at
         readable and writable only, would spin on it.
         """
-        if self._backlog and _is_in_error(self._fd):
+        if self._has_some and _is_in_error(self._fd):
             self._give_up()
-        return bool(self._backlog)
+        return self._has_some
 
     def handle_write_event(self) -> None:
         """Supervisord's loop says that the descriptor takes bytes again."""
@@ -121,79 +173,3 @@ def _is_in_error(fd: int) -> bool:
     poller.register(fd, select.POLLOUT)
     events = poller.poll(0)
     return bool(events) and not events[0][1] & select.POLLOUT
-
-
-class _Said(NamedTuple):
-    """A line that a program said, and whether its beginning and its end are where the line was cut."""
-
-    line: bytes
-    is_cut_before: bool
-    is_cut_behind: bool
-
-
-class LineForwarder:
-    """Forwards programs' output in whole lines and remembers the last lines of each program."""
-
-    def __init__(
-        self, channels: dict[str, Channel], mask: Callable[[str, str], str] = lambda _program, text: text
-    ) -> None:
-        """``channels`` maps "stdout" and "stderr" to where they go; ``mask`` hides a program's secrets in its last lines."""
-        self._channels = channels
-        self._mask = mask
-        self._partial: dict[tuple[str, str], bytes] = {}
-        self._cut: set[tuple[str, str]] = set()
-        self._last: dict[tuple[str, str], collections.deque[_Said]] = {}
-
-    def take(self, program: str, stream: str, data: bytes) -> None:
-        """Forward the complete lines of ``data`` and keep the rest until its line is complete."""
-        key = (program, stream)
-        whole, separator, rest = (self._partial.pop(key, b"") + data).rpartition(b"\n")
-        is_cut = len(rest) > LINE_LIMIT
-        if is_cut:
-            whole, separator, rest = whole + separator + rest, b"\n", b""
-        if rest:
-            self._partial[key] = rest
-        if whole or separator:
-            self._forward(program, stream, whole + b"\n", is_cut)
-
-    def end(self, program: str) -> None:
-        """Forward what is left of ``program``'s last line: its process ended."""
-        for stream in self._channels:
-            rest = self._partial.pop((program, stream), b"")
-            if rest:
-                self._forward(program, stream, rest + b"\n")
-
-    def last_lines(self, program: str) -> tuple[str, ...]:
-        """Return the last lines that ``program`` wrote to stderr, or where it wrote none to stdout, oldest first.
-
-        At most five and 512 bytes.
-        """
-        lines: list[str] = []
-        left = _LAST_BYTES
-        said = self._last.get((program, "stderr")) or self._last.get((program, "stdout")) or collections.deque()
-        for one in reversed(said):  # masked before it is cut: half a secret is not recognised
-            text = self._mask(program, one.line.decode("utf-8", "replace"))
-            text = text[masking.MARGIN if one.is_cut_before else 0 :]
-            text = text[: -masking.MARGIN] if one.is_cut_behind else text
-            shown = text.encode("utf-8", "replace")[:_LAST_BYTES]
-            left -= len(shown)
-            if left < 0:
-                break
-            lines.append(shown.decode("utf-8", "ignore"))
-        return tuple(reversed(lines))
-
-    def _forward(self, program: str, stream: str, data: bytes, is_cut: bool = False) -> None:
-        """Write ``data``, whole lines, of which the last ``is_cut``, and remember its last lines."""
-        key = (program, stream)
-        self._channels[stream].write(data)
-        last = self._last.setdefault(key, collections.deque(maxlen=LAST_LINES))
-        pieces = data[:-1].rsplit(b"\n", LAST_LINES)
-        lines = b"\n".join(pieces[-LAST_LINES:]).splitlines()
-        goes_on = key in self._cut and len(pieces) <= LAST_LINES
-        for index, line in list(enumerate(lines))[-LAST_LINES:]:
-            is_end_cut = len(line) > _KEPT_BYTES or (is_cut and index == len(lines) - 1)
-            last.append(_Said(line[:_KEPT_BYTES], goes_on and index == 0, is_end_cut))
-        if is_cut:
-            self._cut.add(key)
-        else:
-            self._cut.discard(key)

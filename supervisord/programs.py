@@ -12,12 +12,12 @@ from contract import events, process, snapshot
 from supervisord import (
     entries,
     evidence,
+    forwarding,
     generation,
     guard,
     ledger,
     loop,
     outcome,
-    output,
     proofs,
     readiness_book,
     reaping,
@@ -31,7 +31,7 @@ class Programs:
         self,
         book: readiness_book.Book,
         the_outcome: outcome.Outcome,
-        forwarder: output.LineForwarder,
+        forwarder: forwarding.LineForwarder,
         emitter: events.Emitter,
         *,
         poll: loop.PromptPoll,
@@ -143,7 +143,7 @@ class Programs:
         name = event.process.config.name
         if self.evidence is not None:
             self.evidence.output(name, event.channel, event.data)
-        self._forwarder.take(name, event.channel, event.data)
+        self._forwarder.take(name, event.channel, event.pid, event.data)
 
     def _tell_changes(self) -> None:
         if self._report_changes():

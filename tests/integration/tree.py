@@ -217,7 +217,7 @@ class Tree:
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
         """Return the events that came over stderr so far, all or those called ``name``."""
         lines = [line for line in self.stderr().splitlines() if line.startswith('{"time"') and line.endswith("}")]
-        found = [json.loads(line) for line in lines]
+        found = [event for line in lines if "event" in (event := json.loads(line))]
         return [event for event in found if name is None or event["event"] == name]
 
     def wait_for_event(self, name: str, **fields: Any) -> dict[str, Any]:

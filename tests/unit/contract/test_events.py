@@ -171,6 +171,20 @@ def test_a_process_that_comes_too_late_with_the_old_file_does_not_move_the_new_o
     assert (lines(f"{path}.1"), lines(path)) == ([{"seq": 1}], [{"seq": 2}])
 
 
+def test_a_line_written_to_a_file_that_two_rotations_took_away_counts_as_dropped(tmp_path, monkeypatch):
+    path = str(tmp_path / "log")
+    write = os.write
+
+    def too_late(fd, data):
+        for _ in range(2):
+            os.rename(path, f"{path}.1")
+            (tmp_path / "log").touch()
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", too_late)
+    assert events.append(path, b'{"seq": 1}\n') is False
+
+
 def test_lines_of_several_processes_never_mix_and_none_is_lost_over_a_rotation(tmp_path, monkeypatch):
     path = str(tmp_path / "log")
     monkeypatch.setattr(events, "FILE_LIMIT", 400_000)

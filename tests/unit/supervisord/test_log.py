@@ -1,15 +1,23 @@
+import json
+import os
+
 import pytest
 from supervisor import loggers
 
-from supervisord import log
+from manifest import serving
+from supervisord import line_format, log
+
+
+def logging_in(form: str):
+    lines: list[bytes] = []
+    logger = loggers.Logger(level=loggers.LevelsByName.INFO)
+    log.redirect(logger, lambda data: bool(lines.append(data)), line_format.LineFormat(form, ["bootstrap-seal"]))
+    return logger, lines
 
 
 @pytest.fixture
 def printed():
-    lines: list[bytes] = []
-    logger = loggers.Logger(level=loggers.LevelsByName.INFO)
-    log.redirect(logger, lambda data: bool(lines.append(data)))
-    return logger, lines
+    return logging_in(serving.PLAIN)
 
 
 def test_a_record_is_printed_as_one_line_with_its_level(printed):
@@ -79,3 +87,25 @@ def test_a_message_that_does_not_format_never_reaches_supervisord_as_an_exceptio
     logger.info(b"\xff\xfe", value=1)
     assert b"%(missing)s %d" in lines[0]
     assert len(lines) == 2
+
+
+def test_in_json_a_record_is_an_object_of_the_program_supervisord():
+    logger, lines = logging_in(serving.JSON)
+    logger.log(loggers.LevelsByName.WARN, "broken\n\x1b[2K %s \udce9 é")
+    logger.critical("trouble")
+    values = [json.loads(line) for line in lines]
+    assert all(line.endswith(b"}\n") and line.count(b"\n") == 1 for line in lines)
+    assert values[0]["message"] == "broken\n\x1b[2K %s \udce9 é"
+    assert [(one["program"], one["stream"], one["pid"], one["level"]) for one in values] == [
+        ("supervisord", "stdout", os.getpid(), "warn"),
+        ("supervisord", "stdout", os.getpid(), "critical"),
+    ]
+
+
+def test_prefixed_every_line_of_a_record_has_the_prefix_and_moves_no_cursor():
+    logger, lines = logging_in(serving.PREFIXED)
+    logger.info("one\r\x1b[2K\ntwo")
+    first, second = b"".join(lines).decode().splitlines()
+    assert first.startswith("supervisord    | ")
+    assert first.endswith("INFO one\\r\\x1b[2K")
+    assert second == "supervisord    | two"

@@ -2,10 +2,7 @@ import os
 import select
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from contract import masking as masks
 from supervisord import output
 
 
@@ -164,195 +161,127 @@ def test_supervisords_loop_never_reads_from_a_channel_and_an_error_ends_it(pipe)
     assert not channel.writable()
 
 
-class Sink(output.Channel):
-    """Takes everything in memory."""
-
-    def __init__(self) -> None:
-        super().__init__(-1)
-        self.taken: list[bytes] = []
-
-    def write(self, data: bytes) -> bool:
-        self.taken.append(data)
-        return True
+# --- lines that are formatted when there is room for them ---------------------------------------------------------
 
 
-def forwarder() -> tuple[output.LineForwarder, Sink, Sink]:
-    out, err = Sink(), Sink()
-    return output.LineForwarder({"stdout": out, "stderr": err}), out, err
+def numbered(sizes):
+    """Return a rendering that makes ten bytes of every line, and the sizes of what it was given."""
+
+    def render(data, is_last):
+        sizes.append((len(data), is_last))
+        return b"".join(b"[%s]\n" % line for line in data[:-1].split(b"\n"))
+
+    return render
 
 
-def test_only_whole_lines_are_forwarded_and_a_rest_waits_for_its_end():
-    lines, out, _ = forwarder()
-    lines.take("api", "stdout", b"one\ntw")
-    assert out.taken == [b"one\n"]
-    lines.take("api", "stdout", b"o")
-    assert out.taken == [b"one\n"]
-    lines.take("api", "stdout", b"\n\nthree\n")
-    assert out.taken == [b"one\n", b"two\n\nthree\n"]
+def drain(channel: output.Channel, reader: int) -> bytes:
+    data = read_all(reader)
+    while channel.writable():
+        channel.handle_write_event()
+        data += read_all(reader)
+    return data
 
 
-def test_programs_and_streams_never_mix_within_a_line():
-    lines, out, err = forwarder()
-    lines.take("a", "stdout", b"aaa")
-    lines.take("b", "stdout", b"bbb")
-    lines.take("a", "stderr", b"eee")
-    lines.take("b", "stdout", b"B\n")
-    lines.take("a", "stdout", b"A\n")
-    lines.take("a", "stderr", b"E\n")
-    assert out.taken == [b"bbbB\n", b"aaaA\n"]
-    assert err.taken == [b"eeeE\n"]
+def test_lines_are_formatted_whole_in_order_and_the_last_of_a_write_is_said_to_be(pipe):
+    reader, writer = pipe
+    channel = output.Channel(writer)
+    sizes = []
+    data = b"".join(b"line %d\n" % number for number in range(1000)) + b"x" * 9000 + b"\nend\n"
+    channel.write(data, numbered(sizes))
+    channel.write(b"plain\n")
+    printed = drain(channel, reader)
+    assert printed == b"".join(b"[%s]\n" % line for line in data[:-1].split(b"\n")) + b"plain\n"
+    assert [is_last for _, is_last in sizes] == [False] * (len(sizes) - 1) + [True]
+    assert sum(size for size, _ in sizes) == len(data)
 
 
-def test_what_is_left_when_a_program_ends_is_forwarded_as_a_line():
-    lines, out, err = forwarder()
-    lines.take("a", "stdout", b"last")
-    lines.take("a", "stderr", b"words")
-    lines.end("a")
-    lines.end("a")
-    assert (out.taken, err.taken) == ([b"last\n"], [b"words\n"])
+def test_what_is_dropped_or_waits_is_not_formatted(pipe):
+    _, writer = pipe
+    channel = output.Channel(writer)
+    fill(channel, 70)
+    assert channel.writable()
+    sizes = []
+    while channel.write(b"x" * 999 + b"\n", numbered(sizes)):
+        pass
+    assert channel.dropped == 1
+    assert sizes == []
 
 
-def test_a_line_without_end_is_cut_and_memory_is_bounded():
-    lines, out, _ = forwarder()
-    for _ in range(100):
-        lines.take("a", "stdout", b"x" * 1000)
-    assert len(out.taken) == 5
-    assert all(len(data) <= output.LINE_LIMIT + 1001 and data.endswith(b"\n") for data in out.taken)
-    lines.end("a")
-    assert b"".join(out.taken).replace(b"\n", b"") == b"x" * 100_000
+def test_one_turn_formats_a_bounded_amount_and_the_loop_comes_back_for_the_rest(tmp_path):
+    """A file takes everything at once: only the bound ends the turn."""
+    with (tmp_path / "out").open("wb") as file:
+        channel = output.Channel(file.fileno())
+        sizes = []
+        data = b"\n" * 100_000
+        channel.write(data, lambda piece, _: sizes.append(len(piece)) or b"." * 99 * len(piece) + b"\n")
+        assert 0 < sum(sizes) * 99 <= 2 * output.FORMATTED_LIMIT + 99 * 2048
+        turns = 0
+        while channel.writable():
+            channel.handle_write_event()
+            turns += 1
+        assert sum(sizes) == len(data)
+        assert turns > 20
 
 
-def test_the_last_lines_are_at_most_five_oldest_first():
-    lines, _, _ = forwarder()
-    for number in range(9):
-        lines.take("a", "stdout", b"line %d\n" % number)
-    assert lines.last_lines("a") == tuple(f"line {number}" for number in range(4, 9))
-    assert lines.last_lines("b") == ()
+def test_with_patience_everything_is_printed_at_the_end(tmp_path):
+    with (tmp_path / "out").open("wb") as file:
+        channel = output.Channel(file.fileno())
+        channel.write(b"\n" * 10_000, lambda piece, _: b"." * 99 * len(piece))
+        assert channel.writable()
+        channel.flush(60.0)
+        assert not channel.writable()
+    assert (tmp_path / "out").stat().st_size == 990_000
 
 
-def test_what_was_said_on_stderr_is_preferred():
-    """On purpose: a program's last words are its errors, not its access log."""
-    lines, _, _ = forwarder()
-    lines.take("a", "stderr", b"cannot bind\n")
-    for number in range(9):
-        lines.take("a", "stdout", b"GET / %d\n" % number)
-    lines.take("b", "stderr", b"half a line")
-    lines.take("b", "stdout", b"GET /\n")
-    assert lines.last_lines("a") == ("cannot bind",)
-    assert lines.last_lines("b") == ("GET /",)
-    lines.end("b")
-    assert lines.last_lines("b") == ("half a line",)
+@pytest.mark.parametrize("read", [0, 5000])
+def test_every_line_that_was_not_read_is_counted_as_dropped_when_the_reader_goes(pipe, read):
+    reader, writer = pipe
+    channel = output.Channel(writer)
+    lines = b"".join(b"%06d\n" % number for number in range(20_000))
+    assert channel.write(lines, numbered([]))
+    taken = os.read(reader, read) if read else b""
+    taken += read_all(reader)
+    os.close(reader)
+    channel.handle_write_event()
+    assert channel.is_broken
+    assert taken.count(b"\n") + channel.dropped == 20_000
 
 
-def masking(secret: str) -> tuple[output.LineForwarder, Sink]:
-    out = Sink()
-    return output.LineForwarder(
-        {"stdout": out, "stderr": Sink()}, lambda name, text: text.replace(secret, "***") if name == "a" else text
-    ), out
+def test_what_is_formatted_counts_as_it_came_until_it_is(pipe):
+    """Lines of a byte each become a hundred bytes: they fit all the same."""
+    reader, writer = pipe
+    channel = output.Channel(writer)
+    wide = b"." * 99 + b"\n"
+    for _ in range(3):
+        assert channel.write(b"\n" * 10_000, lambda piece, _: wide * len(piece))
+    assert channel.dropped == 0
+    assert drain(channel, reader).count(b"\n") == 30_000
 
 
-def test_a_programs_secrets_are_hidden_in_its_last_lines_and_its_output_is_left_alone():
-    lines, out = masking("hunter22")
-    for name in "ab":
-        lines.take(name, "stdout", b"password hunter22!\n")
-    assert lines.last_lines("a") == ("password ***!",)
-    assert lines.last_lines("b") == ("password hunter22!",)
-    assert out.taken == [b"password hunter22!\n"] * 2
+def test_two_channels_on_one_pipe_never_tear_each_others_lines(pipe):
+    """As with ``2>&1``: a full pipe takes some of one's lines, then some of the other's."""
+    reader, writer = pipe
+    one, other = output.Channel(writer), output.Channel(writer)
+    for number in range(100):
+        one.write(b"".join(b"one %05d %s\n" % (number * 10 + line, b"x" * (line * 137)) for line in range(10)))
+        other.write(b"other %05d %s\n" % (number, b"y" * 500))
+    data = b""
+    while one.writable() or other.writable():
+        data += os.read(reader, 4096)
+        for channel in (one, other) if len(data) % 3 else (other, one):
+            channel.handle_write_event()
+    lines = (data + read_all(reader)).splitlines()
+    assert sorted(int(line.split()[1]) for line in lines if line.startswith(b"one ")) == list(range(1000))
+    assert sorted(int(line.split()[1]) for line in lines if line.startswith(b"other ")) == list(range(100))
+    assert len(lines) == 1100
 
 
-@pytest.mark.parametrize("before", range(490, 513))
-def test_a_secret_where_the_line_is_cut_is_hidden_whole(before):
-    lines, _ = masking("hunter22")
-    lines.take("a", "stdout", b"x" * before + b"hunter22" + b"y" * 700 + b"\n")
-    assert "hu" not in lines.last_lines("a")[0]
-
-
-@pytest.mark.parametrize("behind", range(4080, 4110))
-def test_a_secret_in_a_long_line_is_not_cut_from_its_front_either(behind):
-    lines, _ = masking("hunter22")
-    lines.take("a", "stdout", b"hunter22" + b"y" * behind + b"\n")
-    assert lines.last_lines("a") == ("***" + "y" * 509,)
-
-
-@st.composite
-def outputs(draw):
-    """What programs print around a secret at each place where a line is cut, and in which pieces it comes."""
-    secret = draw(st.text(alphabet="abcdefgh0123é", min_size=8, max_size=60)) * draw(
-        st.sampled_from([1, 1, 10, 200, 1500])
-    )
-    cut = draw(st.sampled_from([0, 512, 4096, output.LINE_LIMIT, 2 * output.LINE_LIMIT]))
-    before = b"." * max(0, cut - draw(st.integers(0, len(secret.encode()) + 10)))
-    ends = draw(st.sampled_from([b"\n", b"\r", b""])), draw(st.sampled_from([b"\n", b"....", b"." * 5000 + b"\n"]))
-    data = before + ends[0] + secret.encode() + ends[1]
-    size = draw(st.sampled_from([1000, 4096, 16_384, 100_000]))
-    return secret, [data[at : at + size] for at in range(0, len(data), size)]
-
-
-@given(outputs())
-def test_wherever_a_line_is_cut_no_eight_characters_of_a_secret_are_in_the_last_lines(said):
-    secret, pieces = said
-    index = masks.Hidden([secret])
-    lines = output.LineForwarder({"stdout": Sink(), "stderr": Sink()}, lambda _, text: masks.mask(text, index))
-    for piece in pieces:
-        lines.take("a", "stderr", piece)
-    lines.end("a")
-    runs = {secret[at : at + 8] for at in range(len(secret) - 7)}
-    shown = lines.last_lines("a")
-    assert not [line for line in shown for at in range(len(line)) if line[at : at + 8] in runs]
-
-
-@pytest.mark.parametrize("there", range(1, 14))
-def test_a_secret_that_is_cut_in_two_where_a_line_grew_too_long_leaves_no_part_of_it(there):
-    """Both halves are too short to be recognised, and could be read one after the other."""
-    index = masks.Hidden(["hunter22sesame"])
-    lines = output.LineForwarder({"stdout": Sink(), "stderr": Sink()}, lambda _, text: masks.mask(text, index))
-    lines.take("a", "stdout", b"." * output.LINE_LIMIT + b"\r" + b"-" * 20 + b"hunter22sesame"[:there])
-    lines.take("a", "stdout", b"hunter22sesame"[there:] + b"-" * 20 + b"\n")
-    assert [line for line in lines.last_lines("a") if not line.startswith(".")][-1].strip("-*") == ""
-    assert not any(set(line) - set(".-*") for line in lines.last_lines("a"))
-
-
-@pytest.mark.parametrize("there", range(1, 14))
-def test_where_a_long_line_is_cut_behind_what_is_hidden_no_part_of_a_secret_is_left(there):
-    long = "".join(f"{number:05d}" for number in range(1000))
-    index = masks.Hidden([long, "hunter22sesame"])
-    lines = output.LineForwarder({"stdout": Sink(), "stderr": Sink()}, lambda _, text: masks.mask(text, index))
-    lines.take("a", "stdout", b"." * 40 + long[: 4056 - there].encode() + b"hunter22sesame" + b"." * 99 + b"\n")
-    assert set(lines.last_lines("a")[0]) <= set(".*")
-
-
-def test_what_is_kept_of_a_program_is_bounded_whatever_it_prints():
-    lines, _, _ = forwarder()
-    for _ in range(50):
-        lines.take("a", "stderr", (b"x" * 15_000 + b"\n") * 20)
-    assert sum(len(said.line) for said in lines._last["a", "stderr"]) <= 5 * 4096
-
-
-def test_the_last_lines_are_at_most_512_bytes_and_the_newest_win():
-    lines, _, _ = forwarder()
-    for letter in "abc":
-        lines.take("a", "stdout", letter.encode() * 200 + b"\n")
-    assert [line[0] for line in lines.last_lines("a")] == ["b", "c"]
-    lines.take("a", "stdout", b"z" * 5000 + b"\n")
-    assert lines.last_lines("a") == ("z" * 512,)
-    lines.take("a", "stdout", ("é" * 400 + "\n").encode())
-    assert lines.last_lines("a") == ("é" * 256,)
-
-
-def test_bytes_that_are_no_text_become_text():
-    lines, out, _ = forwarder()
-    lines.take("a", "stdout", b"\xff\x00\x1b[31m\n")
-    assert out.taken == [b"\xff\x00\x1b[31m\n"]
-    assert lines.last_lines("a") == ("\ufffd\x00\x1b[31m",)
-
-
-@given(st.lists(st.binary(max_size=40), max_size=20))
-def test_nothing_is_lost_or_reordered_however_the_output_is_chopped(chunks):
-    lines, out, _ = forwarder()
-    for chunk in chunks:
-        lines.take("a", "stdout", chunk)
-    lines.end("a")
-    whole = b"".join(chunks)
-    expected = whole if whole.endswith(b"\n") or not whole else whole + b"\n"
-    assert b"".join(out.taken) == expected
-    assert all(data.endswith(b"\n") for data in out.taken)
+def test_the_backlog_is_as_bounded_after_lines_were_formatted_as_before(pipe):
+    reader, writer = pipe
+    channel = output.Channel(writer)
+    before = fill(channel, 2000)
+    drain(channel, reader)
+    for _ in range(20):
+        assert channel.write(b"\n" * 1000, lambda piece, _: b"." * 99 * len(piece) + b"\n")
+        drain(channel, reader)
+    assert fill(channel, 2000) == before

@@ -1,6 +1,7 @@
 """Between fork and exec, with supervisor's own options object and real processes."""
 
 import ctypes
+import dataclasses
 import json
 import os
 import signal
@@ -375,6 +376,22 @@ def test_a_program_gets_its_secrets_and_its_neighbour_does_not(tmp_path):
     text, _, code = spawned(the_plan, "b")
     assert code == 0
     assert {"KEY", "CREDENTIALS_DIRECTORY"}.isdisjoint(json.loads(text)["environment"])
+
+
+def test_the_probe_server_gets_its_token_as_a_file_that_exec_checks_do_not_inherit(tmp_path):
+    probes = boots.program(plan.PROBES, role="probes", argv=python())
+    secret = boots.secret("key", plan.PROBES, environment="KEY")
+    the_plan = with_secrets(tmp_path, boots.program("a"), secrets=[secret])
+    the_plan = dataclasses.replace(the_plan, programs=(probes, *the_plan.programs[1:]))
+    run = rundir.open_or_create(the_plan.run_directory)
+    put(run, secret, b"abcdef")
+    text, _, code = spawned(the_plan, plan.PROBES)
+    assert code == 0
+    assert {"KEY", "CREDENTIALS_DIRECTORY"}.isdisjoint(json.loads(text)["environment"])
+    os.unlink(f"{run.secrets_of(plan.PROBES)}/key")
+    _, err, code = spawned(the_plan, plan.PROBES)
+    assert code == exit_codes.NOT_FOUND
+    assert err.startswith(b"spawn: secret key: ")
 
 
 @pytest.mark.parametrize("place", ["values", "program"])
