@@ -3,10 +3,12 @@
 Rules
 -----
 * Reading is asking for what came after the last number; while there is more, it is asked for at once.
+* The newest lines come in one page where they fit; else everything is read, and the last of it kept.
 * What fell out before it was read is counted, never passed over in silence.
 * A container that begins anew while somebody follows is followed.
 """
 
+import collections
 import time
 from collections.abc import Callable, Iterator
 
@@ -33,15 +35,16 @@ class Reader:
 
     def newest(self, number: int | None) -> output.Output:
         """Return the newest ``number`` lines that are kept, or all for None; raises NotThere, or BootsealError with PID 1's reason."""
+        if number == 0:
+            return self._page(output.NEWEST, 1, keep=False)
         if number is not None:
-            return (
-                self._page(output.NEWEST, min(number, output.LINES_LIMIT))
-                if number
-                else self._page(output.NEWEST, 1, keep=False)
-            )
-        lines: list[output.Line] = []
+            page = self._page(output.NEWEST, min(number, output.LINES_LIMIT))
+            if len(page.lines) == number:
+                return page
+        lines: collections.deque[output.Line] = collections.deque(maxlen=number)
+        self._next = 0
         while (page := self._page(self._next, output.LINES_LIMIT)).lines:
-            lines += page.lines
+            lines.extend(page.lines)
         return output.Output(page.schema, page.next, 0, tuple(lines))
 
     def follow(self) -> Iterator[output.Output | errors.BootsealError]:
