@@ -16,7 +16,12 @@ OTHER = "cd" * 16
 
 
 def line(number, boot_id=BOOT, **fields) -> bytes:
-    return json.dumps({"time": "2026-01-01T00:00:00.000Z", "event": "Told", "boot_id": boot_id, "n": number, **fields}).encode() + b"\n"
+    return (
+        json.dumps(
+            {"time": "2026-01-01T00:00:00.000Z", "event": "Told", "boot_id": boot_id, "n": number, **fields}
+        ).encode()
+        + b"\n"
+    )
 
 
 def append(path, *lines) -> None:
@@ -218,7 +223,19 @@ def _with(module, **changes):
 
 @pytest.mark.parametrize(
     "cursor",
-    ["x", "0-0-00000000", "1-1-00000000", "-", "1-1", "9" * 500, "1-1-00000000." * 50, "１-1-00000000", "..", "1-1-0000000g", "\0"],
+    [
+        "x",
+        "0-0-00000000",
+        "1-1-00000000",
+        "-",
+        "1-1",
+        "9" * 500,
+        "1-1-00000000." * 50,
+        "１-1-00000000",
+        "..",
+        "1-1-0000000g",
+        "\0",
+    ],
 )
 def test_a_cursor_that_is_none_of_ours_is_a_gap(path, cursor):
     append(path, line(1))
@@ -327,7 +344,9 @@ def test_whatever_happens_every_line_comes_once_or_a_gap_is_told(steps):
 
 def test_writers_at_once_lose_nothing_to_a_reader_that_follows_over_many_rotations(path, monkeypatch):
     writers, each, ahead = 4, 1500, 30
-    monkeypatch.setattr(events, "FILE_LIMIT", 64 * 1024)  # some 270 lines: more than all writers may be ahead of the slowest
+    monkeypatch.setattr(
+        events, "FILE_LIMIT", 64 * 1024
+    )  # some 270 lines: more than all writers may be ahead of the slowest
     read = mmap.mmap(-1, 8 * writers)
     pids = []
     for writer in range(writers):
