@@ -6,8 +6,6 @@ from typing import Any
 from contract import clock, snapshot
 from probes import closures, observed, readiness
 
-LOOPBACK = frozenset({"127.0.0.1", "::1"})
-
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
@@ -27,7 +25,7 @@ def livez(known: observed.Observed) -> Answer:
     value["uptime_seconds"] = round(decided.uptime_seconds, 3)
     value["loop_lag_seconds"] = round(decided.loop_lag_seconds, 6)
     value["heartbeat_age_seconds"] = round(decided.heartbeat_age_seconds, 3)
-    return Answer(200 if decided.live else 503, value)
+    return Answer(200, value) if decided.live else Answer(503, value, {"Retry-After": "1"})
 
 
 def startupz(known: observed.Observed) -> Answer:
@@ -36,8 +34,9 @@ def startupz(known: observed.Observed) -> Answer:
     sealed = known.startup
     if sealed.sealed:
         return Answer(200, {"sealed": True, "sealed_at": sealed.sealed_at, "generation": sealed.generation})
-    reason = decided.reason or "this boot is not sealed"
-    return Answer(503, {"sealed": False, "reason": reason, "missing": _missing(decided)}, {"Retry-After": "1"})
+    unsealed = readiness.of_the_seal(decided)
+    reason = unsealed.reason or "this boot is not sealed"
+    return Answer(503, {"sealed": False, "reason": reason, "missing": _missing(unsealed)}, {"Retry-After": "1"})
 
 
 def ready(known: observed.Observed) -> Answer:
@@ -47,13 +46,12 @@ def ready(known: observed.Observed) -> Answer:
 
 
 def _unready(known: observed.Observed, decided: readiness.Readiness) -> Answer:
-    return Answer(503, _readiness(known, decided), {"Retry-After": "1"})
+    return Answer(503, _readiness(known, decided), {"Retry-After": str(decided.retry_seconds)})
 
 
 def _readiness(known: observed.Observed, decided: readiness.Readiness) -> dict[str, Any]:
     if decided.ready:
-        names = [program.name for program in known.loaded.plan.required_programs]
-        return {"ready": True, "since": known.since, "requirements": names}
+        return {"ready": True, "since": known.since, "requirements": known.required_names()}
     return {"ready": False, "reason": decided.reason, "missing": _missing(decided)}
 
 
@@ -61,11 +59,20 @@ def _missing(decided: readiness.Readiness) -> list[dict[str, Any]]:
     return [dataclasses.asdict(row) for row in decided.missing]
 
 
-def health(known: observed.Observed, remote: str | None) -> Answer:
+def _requirements(known: observed.Observed) -> list[dict[str, Any]]:
+    """Return what is required beside programs, and what of that is looked at without being required."""
+    rows = []
+    for row in known.requirements():
+        age = known.age_seconds(row)
+        rows.append(dataclasses.asdict(row) | {"age_seconds": None if age is None else round(age, 3)})
+    return rows
+
+
+def health(known: observed.Observed) -> Answer:
     """/health: always 200, everything for a person.
 
-    A program's last lines of output may hold what its author never meant to publish: they are shown to a client on
-    loopback only.
+    A program's last lines of output may hold what its author never meant to publish: they go to whoever may read detail
+    (``probes.access``).
     """
     decided = known.readiness()
     reading = known.reading()
@@ -82,7 +89,8 @@ def health(known: observed.Observed, remote: str | None) -> Answer:
                 "revision": ledger.revision if ledger else None,
                 "refusal": reading.refusal or None,
             },
-            "programs": _programs(ledger, with_output=remote in LOOPBACK),
+            "programs": _programs(ledger),
+            "requirements": _requirements(known),
             "seal": _seal(known, ledger),
             "readiness": _readiness(known, decided),
         },
@@ -120,11 +128,8 @@ def _seal(known: observed.Observed, ledger: snapshot.Snapshot | None) -> dict[st
     return value
 
 
-def _programs(ledger: snapshot.Snapshot | None, *, with_output: bool) -> list[dict[str, Any]]:
+def _programs(ledger: snapshot.Snapshot | None) -> list[dict[str, Any]]:
     if ledger is None:
         return []
     views: list[dict[str, Any]] = snapshot.to_json(ledger)["programs"]
-    if not with_output:
-        for view in views:
-            del view["last_output"]
     return views

@@ -4,19 +4,23 @@ Rules
 -----
 * One thread: everything here runs in the event loop; the watchers' threads hand their findings over.
 * Readiness is decided anew at every question and at every piece of news, never remembered: only the moment of its last
-  change is.
+  change is, and since when nothing was missing, where it must settle.
+* What time alone has changed is noticed before any news is taken: news never hides an outage.
+* A boot that was sealed before this process learnt of it had its first readiness: what we see first comes after an outage.
 * Once this boot is sealed it stays so for the life of the boot; a boot whose first seal came in this generation counts as
   sealed only when that seal was accepted.
 """
 
 import collections
 import dataclasses
+import time
 from collections.abc import Callable
 
 from contract import boot_record, clock, events, snapshot
 from manifest import plan
-from probes import feed, ledger_copy, liveness, readiness, seal_watch, waiting
-from probes.checks import tally
+from probes import feed, ledger_copy, liveness, readiness, seal_watch, traffic, waiting
+from probes.checks import tally, verdict
+from probes.requirements import board, settling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,17 +46,24 @@ class Observed:
         self.boot = boot
         self.loaded = loaded
         self.copy = ledger_copy.LedgerCopy(boot.boot_id, boot.pid1_start, now(), clock.rfc3339())
-        self.heartbeat = liveness.Heartbeat(now())
+        self.heartbeat = liveness.Heartbeat(now(), loaded.plan.probes.liveness_deadline_seconds)
         self.seal = readiness.Verdict(False, seal_watch.NOT_JUDGED, clock.rfc3339())
         self.startup = Startup(False)
         self.room = waiting.WaitingRoom()
         self.transitions: collections.Counter[str] = collections.Counter(ready=0, unready=0)
-        self.requests: collections.Counter[tuple[str, int]] = collections.Counter()
+        self.traffic = traffic.Traffic()
+        self.requests = self.traffic.requests
         self.checks = tally.Tally()
         self.on_ledger: Callable[[], None] = lambda: None
         self.on_gap: Callable[[], None] = lambda: None
         self._emitter = emitter
         self._now = now
+        self._judge = readiness.Judge(loaded.plan, boot.boot_id)
+        self._board = board.Board(board.of(loaded.plan.readiness), now(), self._wall)
+        self._settled = settling.Settled(loaded.plan.readiness.settle_seconds, self._wall)
+        self._named: tuple[board.Row, ...] | None = None
+        self._names: list[str] = []
+        self._was_live = True
         self._was_ready = False
         self._since = clock.rfc3339()
 
@@ -63,8 +74,10 @@ class Observed:
 
     def take_message(self, message: feed.Message) -> None:
         """Take what PID 1 told on the feed."""
+        self.readiness()
         now, wall = self._now(), clock.rfc3339()
         self.heartbeat.hear(now)
+        was_told = self.copy.ledger is not None
         match message:
             case feed.Whole(ledger):
                 known = self.copy.take(ledger, now, wall)
@@ -74,6 +87,7 @@ class Observed:
                 known = self.copy.confirm(revision, now, wall)
             case feed.Unknown():
                 known = True
+        self._begin_settled(was_told=was_told)
         if not known:
             self.on_gap()
         if known and not isinstance(message, feed.Beat):
@@ -82,7 +96,10 @@ class Observed:
 
     def take_reread(self, ledger: snapshot.Snapshot, asked: float) -> None:
         """Take the whole ledger that was asked for at the monotonic moment ``asked``."""
+        self.readiness()
+        was_told = self.copy.ledger is not None
         if self.copy.take(ledger, asked, clock.rfc3339()):
+            self._begin_settled(was_told=was_told)
             self.on_ledger()
         self.readiness()
 
@@ -91,17 +108,56 @@ class Observed:
         self.seal = verdict
         self.readiness()
 
+    def require(self, requirement: board.Requirement) -> None:
+        """Require ``requirement`` beside what the plan says."""
+        self._board.add(requirement, self._now())
+        self.readiness()
+
+    def take_requirement(self, kind: str, name: str, found: verdict.Outcome, began: float) -> None:
+        """Take what a look at the requirement ``name`` of ``kind`` found that began at the monotonic moment ``began``."""
+        self.readiness()
+        self._board.take(kind, name, found, began, self._now())
+        self.readiness()
+
+    def requirements(self) -> tuple[board.Row, ...]:
+        """Return every mount, check and the identity as they stand now; the same tuple while nothing changes."""
+        return self._board.rows(self._now())
+
+    def required_names(self) -> list[str]:
+        """Return what readiness needs: the required programs in start order, then the rows of ``requirements`` by label."""
+        rows = self.requirements()
+        if rows is not self._named:
+            programs = (program.name for program in self.loaded.plan.required_programs)
+            self._names = [*programs, *(row.label for row in rows if row.required)]
+            self._named = rows
+        return self._names
+
+    def age_seconds(self, row: board.Row) -> float | None:
+        """Return how old is what ``row`` of ``requirements`` says; None before the first look."""
+        return self._board.age_seconds(row, self._now())
+
     def reading(self) -> readiness.Reading:
         """Return PID 1's ledger as it stands now."""
         return self.copy.reading(self._now())
 
     def liveness(self) -> liveness.Liveness:
-        """Decide whether this process is alive."""
-        return self.heartbeat.judge(self._now())
+        """Decide whether this container turns, and tell when it changed."""
+        decided = self.heartbeat.judge(self._now())
+        if decided.live != self._was_live:
+            self._was_live = decided.live
+            self._emitter.emit(
+                "LivenessChanged",
+                live=decided.live,
+                reason=decided.reason,
+                heartbeat_age_seconds=round(decided.heartbeat_age_seconds, 3),
+            )
+        return decided
 
     def readiness(self) -> readiness.Readiness:
         """Decide readiness now, and tell when it changed."""
-        decided = readiness.judge(self.loaded.plan, self.boot.boot_id, self.reading(), self.seal)
+        now = self._now()
+        whole = self._judge.judge(self.copy.reading(now), self.seal, self._board.rows(now))
+        decided = self._settled.judge(whole, now)
         self._remember_startup()
         if decided.ready != self._was_ready:
             self._was_ready = decided.ready
@@ -111,9 +167,19 @@ class Observed:
                 "ReadinessChanged",
                 ready=decided.ready,
                 reason=decided.reason,
-                missing=[row.id for row in decided.missing],
+                missing=[row.label for row in decided.missing],
             )
         return decided
+
+    def _begin_settled(self, *, was_told: bool) -> None:
+        """Note, at the first ledger, whether the boot's first readiness was before our time."""
+        ledger = self.copy.ledger
+        if not was_told and ledger is not None and ledger.boot_sealed_at is not None:
+            self._settled.begin_late()
+
+    def _wall(self, moment: float) -> str:
+        """Return the monotonic ``moment`` in RFC 3339."""
+        return clock.rfc3339(time.time() - (self._now() - moment))
 
     def _remember_startup(self) -> None:
         ledger = self.copy.ledger

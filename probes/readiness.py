@@ -1,28 +1,37 @@
-"""Is the container ready now, and if not, why: pure, from the plan, PID 1's ledger and the seal's verdict.
+"""Is the container ready now, and if not, why: pure, from the plan, PID 1's ledger, the seal's verdict and the requirements.
 
 Rules
 -----
 * Ready means all of: a fresh ledger of this boot, in phase sealed; this generation's seal accepted; every required
-  program of the plan present in the ledger and ready.
+  program of the plan present in the ledger and ready; every required mount, check and the identity met.
 * What cannot be known is not ready: no ledger, a stale one, a foreign one, an unknown phase, an empty required set
-  that the manifest did not ask for.
-* Of a ledger that does not count nothing more is concluded: its programs are not listed as missing.
+  that the manifest did not ask for, a requirement that nobody has looked at lately.
+* Of a ledger that does not count nothing more is concluded: its programs are not listed as missing. What this process looks
+  at itself is.
 * The causes stand in the order of causation, the first is the sentence in ``reason``: the ledger, the end or failure of
-  the boot, failed programs, programs not ready yet (both in start order), the seal.
+  the boot, mounts and the identity, failed programs, programs not ready yet (both in start order), checks, the seal.
+* Whether the ledger is fresh is decided at every question; what follows from the ledger, the seal and the requirements is
+  concluded once for each of them.
 """
 
 import dataclasses
 
 from contract import snapshot
 from manifest import plan
+from probes.requirements import board
 
 STALE_AFTER_SECONDS = 3.0
 """A ledger that nothing confirmed for longer is stale: three missed heartbeats."""
 
-SEAL, PROGRAM, LEDGER, BOOT = "seal", "program", "ledger", "boot"
-"""The kinds of what may be missing."""
+SEAL, PROGRAM, LEDGER, BOOT, ADAPTER = "seal", "program", "ledger", "boot", "adapter"
+MOUNT, CHECK, IDENTITY = board.MOUNT, board.CHECK, board.IDENTITY
+KINDS = (LEDGER, BOOT, MOUNT, IDENTITY, PROGRAM, CHECK, SEAL, ADAPTER)
+"""The kinds of what may be missing; ``adapter`` is reserved for what no program, mount or check of ours stands for yet."""
 
-SEAL_ID = "bootstrap.done"
+SEAL_ID, SETTLE_ID = "bootstrap.done", "settle"
+
+_OF_THE_SEAL = frozenset({LEDGER, BOOT, PROGRAM, SEAL})
+"""What the seal waits for too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +67,7 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True)
 class Missing:
-    """One requirement that is not met."""
+    """One requirement that is not met; ``since`` is the last change between met and unmet."""
 
     id: str
     kind: str
@@ -66,24 +75,94 @@ class Missing:
     since: str
     required: bool = True
 
+    @property
+    def label(self) -> str:
+        """What one word calls it: a program by its name, ``mount:/workspace``, ``check:relay``."""
+        return board.label(self.kind, self.id)
+
 
 @dataclasses.dataclass(frozen=True)
 class Readiness:
-    """The decision; ``reason`` is one sentence, empty when ready."""
+    """The decision; ``reason`` is one sentence, empty when ready. ``retry_seconds``: sooner it cannot be."""
 
     ready: bool
     reason: str
     missing: tuple[Missing, ...]
+    retry_seconds: int = 1
 
 
-def judge(wanted: plan.Plan, boot_id: str, reading: Reading, seal: Verdict) -> Readiness:
-    """Decide whether boot ``boot_id`` of the plan ``wanted`` is ready now."""
-    if unusable := _unusable(boot_id, reading):
-        return _unready((unusable,))
-    ledger = reading.ledger
-    assert ledger is not None  # noqa: S101  # _unusable says so of every other
-    causes = (*_boot(wanted, ledger, reading), *_programs(wanted, ledger, reading), *_seal(ledger, seal))
-    return _unready(causes) if causes else Readiness(True, "", ())
+READY = Readiness(True, "", ())
+
+
+class Judge:
+    """Judges boot ``boot_id`` of the plan ``wanted``, again and again; what does not depend on time is concluded once."""
+
+    def __init__(self, wanted: plan.Plan, boot_id: str) -> None:
+        self._boot_id = boot_id
+        self._required = tuple(program.name for program in wanted.required_programs)
+        self._may_be_empty = wanted.empty_required_set
+        self._key: tuple[object, ...] = ()
+        self._concluded = READY
+
+    def judge(self, reading: Reading, seal: Verdict, rows: tuple[board.Row, ...] = ()) -> Readiness:
+        """Decide whether it is ready now; ``rows`` are the requirements as they stand now."""
+        if unusable := _unusable(self._boot_id, reading):
+            return unready((unusable, *_unmet(rows, board.MOUNT, board.IDENTITY, board.CHECK)))
+        ledger = reading.ledger
+        assert ledger is not None  # noqa: S101  # _unusable says so of every other
+        key = (ledger, seal, rows, reading.phase_since)
+        if len(self._key) != len(key) or any(new is not old for new, old in zip(key, self._key, strict=True)):
+            causes = self._causes(ledger, reading, seal, rows)
+            self._concluded = unready(causes) if causes else READY
+            self._key = key
+        return self._concluded
+
+    def _causes(
+        self, ledger: snapshot.Snapshot, reading: Reading, seal: Verdict, rows: tuple[board.Row, ...]
+    ) -> tuple[Missing, ...]:
+        return (
+            *self._boot(ledger, reading),
+            *_unmet(rows, board.MOUNT, board.IDENTITY),
+            *self._programs(ledger, reading),
+            *_unmet(rows, board.CHECK),
+            *_seal(ledger, seal),
+        )
+
+    def _boot(self, ledger: snapshot.Snapshot, reading: Reading) -> tuple[Missing, ...]:
+        cause = f": {ledger.failure}" if ledger.failure else ""
+        match ledger.phase:
+            case snapshot.STOPPING:
+                why = f"the container is stopping{cause}"
+            case snapshot.HELD:
+                why = f"the boot failed and is held for debugging{cause}"
+            case snapshot.BOOTING | snapshot.SEALED:
+                if self._required or self._may_be_empty:
+                    return ()
+                why = "no program is required, and the manifest does not say `required: []`"
+            case unknown:
+                why = f"PID 1's ledger is in the unknown phase {unknown}"
+        return (Missing(BOOT, BOOT, why, reading.phase_since),)
+
+    def _programs(self, ledger: snapshot.Snapshot, reading: Reading) -> tuple[Missing, ...]:
+        known = {view.name: view for view in ledger.programs}
+        failed: list[Missing] = []
+        waiting: list[Missing] = []
+        for name in self._required:
+            view = known.get(name)
+            if view is None:
+                why = "PID 1 does not know this program; was it removed?"
+                failed.append(Missing(name, PROGRAM, why, reading.phase_since))
+            elif view.state != snapshot.READY:
+                row = Missing(view.name, PROGRAM, view.reason or f"is {view.state}", view.since)
+                (failed if view.state == snapshot.FAILED else waiting).append(row)
+        return (*failed, *waiting)
+
+
+def judge(
+    wanted: plan.Plan, boot_id: str, reading: Reading, seal: Verdict, rows: tuple[board.Row, ...] = ()
+) -> Readiness:
+    """Decide once whether boot ``boot_id`` of the plan ``wanted`` is ready now."""
+    return Judge(wanted, boot_id).judge(reading, seal, rows)
 
 
 def _unusable(boot_id: str, reading: Reading) -> Missing | None:
@@ -100,35 +179,10 @@ def _unusable(boot_id: str, reading: Reading) -> Missing | None:
     return None
 
 
-def _boot(wanted: plan.Plan, ledger: snapshot.Snapshot, reading: Reading) -> tuple[Missing, ...]:
-    cause = f": {ledger.failure}" if ledger.failure else ""
-    match ledger.phase:
-        case snapshot.STOPPING:
-            why = f"the container is stopping{cause}"
-        case snapshot.HELD:
-            why = f"the boot failed and is held for debugging{cause}"
-        case snapshot.BOOTING | snapshot.SEALED:
-            if wanted.required_programs or wanted.empty_required_set:
-                return ()
-            why = "no program is required, and the manifest does not say `required: []`"
-        case unknown:
-            why = f"PID 1's ledger is in the unknown phase {unknown}"
-    return (Missing(BOOT, BOOT, why, reading.phase_since),)
-
-
-def _programs(wanted: plan.Plan, ledger: snapshot.Snapshot, reading: Reading) -> tuple[Missing, ...]:
-    known = {view.name: view for view in ledger.programs}
-    failed: list[Missing] = []
-    waiting: list[Missing] = []
-    for program in wanted.required_programs:
-        view = known.get(program.name)
-        if view is None:
-            why = "PID 1 does not know this program; was it removed?"
-            failed.append(Missing(program.name, PROGRAM, why, reading.phase_since))
-        elif view.state != snapshot.READY:
-            row = Missing(view.name, PROGRAM, view.reason or f"is {view.state}", view.since)
-            (failed if view.state == snapshot.FAILED else waiting).append(row)
-    return (*failed, *waiting)
+def _unmet(rows: tuple[board.Row, ...], *kinds: str) -> tuple[Missing, ...]:
+    """Return those of ``rows`` that must be met and are not, by ``kinds`` in this order."""
+    found = [row for row in rows if row.required and not row.met]
+    return tuple(Missing(row.id, kind, row.reason, row.since) for kind in kinds for row in found if row.kind == kind)
 
 
 def _seal(ledger: snapshot.Snapshot, seal: Verdict) -> tuple[Missing, ...]:
@@ -143,14 +197,27 @@ def _seal(ledger: snapshot.Snapshot, seal: Verdict) -> tuple[Missing, ...]:
     return ()
 
 
-def _unready(missing: tuple[Missing, ...]) -> Readiness:
-    return Readiness(False, _sentence(missing), missing)
+def unready(missing: tuple[Missing, ...], retry_seconds: int = 1) -> Readiness:
+    """Return the decision that follows from ``missing``, which must not be empty."""
+    return Readiness(False, _sentence(missing), missing, retry_seconds)
+
+
+def of_the_seal(decided: Readiness) -> Readiness:
+    """Return what of ``decided`` keeps the boot from its seal: it waits for programs, and for nothing else."""
+    rows = tuple(row for row in decided.missing if row.kind in _OF_THE_SEAL and row.id != SETTLE_ID)
+    return unready(rows) if rows else READY
 
 
 def _sentence(missing: tuple[Missing, ...]) -> str:
     first = missing[0]
-    subject = f"required program {first.id}: {first.reason}" if first.kind == PROGRAM else first.reason
-    others = sum(row.kind == PROGRAM for row in missing[1:])
-    if not others:
-        return subject
-    return f"{subject} (and {others} more required program{'s are' if others > 1 else ' is'} not ready)"
+    subject = first.reason
+    if first.kind in {PROGRAM, MOUNT, CHECK}:
+        subject = f"required {first.kind} {first.id}: {first.reason}"
+    programs = sum(row.kind == PROGRAM for row in missing[1:])
+    others = sum(row.kind in {MOUNT, CHECK, IDENTITY} for row in missing[1:])
+    more = []
+    if programs:
+        more.append(f"{programs} more required program{'s are' if programs > 1 else ' is'} not ready")
+    if others:
+        more.append(f"{others} more requirement{'s are' if others > 1 else ' is'} not met")
+    return f"{subject} (and {', '.join(more)})" if more else subject

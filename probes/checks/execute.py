@@ -22,7 +22,7 @@ import threading
 from typing import Any, Self
 
 from contract import errors, exit_codes, masking, rundir
-from manifest import plan
+from manifest import plan, serving
 from probes.checks import connect, detached, verdict
 from supervisord import credentials, spawn
 
@@ -32,8 +32,8 @@ _CHUNK = 65536
 _LAST_READS = 4
 _FLOOD_PAUSE_SECONDS = 0.002
 _LEAST_SECRET = 8
-_NOT_OF_THE_PROGRAM = frozenset({"SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME"})
-"""What supervisord adds to our own environment: they name the probe server."""
+_NOT_OF_THE_PROGRAM = frozenset({"SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME", *serving.VARIABLES})
+"""What supervisord and the plan add to our own environment: they are about the probe server."""
 
 _given = credentials.Credentials((), rundir.RunDirectory(rundir.DEFAULT))
 

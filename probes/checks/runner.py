@@ -15,9 +15,10 @@ Rules
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from typing import Any
 
 from contract import clock, snapshot
-from manifest import plan
+from manifest import plan, serving
 from probes.checks import connect, execute, http, outbox, schedule, slots, tally, verdict
 
 _ALIVE = frozenset({"STARTING", "RUNNING"})
@@ -147,10 +148,10 @@ class Attempts:
         self._faulty: set[str] = set()
 
     async def make(
-        self, program: plan.ProgramPlan, purpose: str, check: plan.CheckPlan
+        self, subject: plan.ProgramPlan | serving.ConditionPlan, purpose: str, check: plan.CheckPlan
     ) -> tuple[verdict.Outcome, float]:
-        """Check once; return the outcome and the monotonic moment at which it began."""
-        key = (program.name, purpose)
+        """Check once, for ``subject``; return the outcome and the monotonic moment at which it began."""
+        key = (subject.name, purpose)
         is_unknown = key not in self._known and check.timeout_seconds > _QUICK_SECONDS
         async with self._slots.take(is_slow=is_unknown or key in self._slow):
             self._slow.discard(key)
@@ -158,20 +159,21 @@ class Attempts:
             started = clock.monotonic()
             try:
                 async with asyncio.timeout(check.timeout_seconds):
-                    outcome = await _KINDS[check.kind](check, program)
+                    outcome = await _KINDS[check.kind](check, subject)
             except TimeoutError:
                 self._slow.add(key)
                 outcome = verdict.failed(f"no answer within {check.timeout_seconds:g} s")
             except Exception as error:
-                if program.name not in self._faulty:
-                    self._faulty.add(program.name)
-                    _log.exception("the %s check of program %s broke", check.kind, program.name)
+                if subject.name not in self._faulty:
+                    self._faulty.add(subject.name)
+                    _log.exception("the %s check of %s broke", check.kind, subject.name)
                 outcome = verdict.failed(f"it could not be run: {type(error).__name__}")
             self._tally.note(*key, clock.monotonic() - started, ok=outcome.ok)
         return outcome, started
 
 
-_Kind = Callable[[plan.CheckPlan, plan.ProgramPlan], Coroutine[None, None, verdict.Outcome]]
+_Kind = Callable[[plan.CheckPlan, Any], Coroutine[None, None, verdict.Outcome]]
+"""Takes the check and whom it is for; only exec, which no condition is, asks for more of that than its name."""
 
 _KINDS: dict[str, _Kind] = {
     plan.HTTP: lambda check, _: http.check(check),

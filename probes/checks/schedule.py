@@ -10,7 +10,7 @@ Rules
 
 import dataclasses
 
-from manifest import plan
+from manifest import plan, serving
 from probes.checks import verdict
 
 FIRST_PAUSE_SECONDS = 0.01
@@ -38,7 +38,7 @@ class Streak:
     against: int = 0
     reason: str = ""
 
-    def after(self, live: plan.LivePlan, outcome: verdict.Outcome) -> "Streak":
+    def after(self, live: plan.LivePlan | serving.ConditionPlan, outcome: verdict.Outcome) -> "Streak":
         """Return what stands after ``outcome``; ``reason`` is the last failure's while down, else empty."""
         reason = outcome.reason or self.reason
         if outcome.ok == self.is_up:

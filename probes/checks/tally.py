@@ -21,7 +21,7 @@ class Durations:
 
 
 class Tally:
-    """By program and purpose."""
+    """By purpose, and program or condition."""
 
     def __init__(self) -> None:
         """Begin at nothing."""

@@ -9,8 +9,8 @@ Rules
 import dataclasses
 import json
 
-READY, LIVE = "ready", "live"
-"""What a check is for: the first proof of readiness, or whether a program that was ready still is."""
+READY, LIVE, CONDITION = "ready", "live", "condition"
+"""What a check is for: the first proof of readiness; whether a program that was ready still is; the container as a whole."""
 
 _REASON_LIMIT = 300
 

@@ -4,9 +4,15 @@ import dataclasses
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contract import events, snapshot
+from manifest import plan, serving
 from probes import feed, observed, readiness
+from probes.checks import verdict
+from probes.requirements import board
+from tests.unit import boots
 
 ACCEPTED = readiness.Verdict(True, "", "2026-01-01T00:00:05.000Z", 1, 1.5)
 REFUSED = readiness.Verdict(False, "seal: it changed", "2026-01-01T00:00:06.000Z")
@@ -87,6 +93,7 @@ def test_the_whole_ledger_that_was_read_again_makes_it_ready(known, make):
 
 def test_reading_again_is_no_heartbeat(known, make):
     known._now.now += 10
+    known.heartbeat.note_lag(0.0, known._now.now)
     known.take_reread(make.ledger(), known._now.now)
 
     assert known.liveness().heartbeat_age_seconds == 10.0
@@ -142,3 +149,182 @@ def test_a_new_ledger_wakes_the_seals_watch_and_a_heartbeat_does_not(known, make
     known.take_message(feed.Beat(10))
 
     assert woken == ["wake"]
+
+
+# --- requirements beside programs -------------------------------------------------------------------------------------
+
+MOUNT = serving.MountPlan("/workspace", is_mount=False, writable=True, free_bytes=1, required=True)
+RELAY = serving.ConditionPlan("relay", boots.check(plan.TCP), 1.0, 1, 1, required=False)
+FULL = verdict.failed("12.3 MiB are free, 100 MiB must be")
+
+
+class Box:
+    """What is observed of one boot without files or processes, and what it told."""
+
+    def __init__(self, *, settle_seconds=0.0):
+        self.now = 100.0
+        self.told = []
+        wanted = boots.make_plan(readiness=serving.ReadinessPlan((MOUNT,), (RELAY,), settle_seconds))
+        loaded = plan.LoadedPlan(wanted, "/opt/box", boots.SHA256)
+        emitter = events.Emitter("probes", boots.BOOT_ID, None, lambda data: self.told.append(json.loads(data)) or True)
+        record = dataclasses.replace(boots.boot(), pid1_start=7)
+        self.known = observed.Observed(record, loaded, emitter, lambda: self.now)
+
+    def tell(self, phase=snapshot.SEALED, state=snapshot.READY, revision=3):
+        seal = snapshot.SealView("ab" * 32, boots.WALL, late=False) if phase == snapshot.SEALED else None
+        self.known.take_message(
+            feed.Whole(
+                boots.ledger(
+                    boots.view("api", state=state), phase=phase, seal=seal, revision=revision,
+                    boot_sealed_at=boots.WALL if phase == snapshot.SEALED else None,
+                )
+            )
+        )  # fmt: skip
+
+    def look(self, found=verdict.PASSED, *, kind="mount", name="/workspace"):
+        self.known.take_requirement(kind, name, found, self.now)
+
+    def booted(self):
+        """Boot, and be ready."""
+        self.tell(snapshot.BOOTING)
+        self.look()
+        self.tell()
+        self.known.take_verdict(ACCEPTED)
+        assert self.known.readiness().ready
+        return self
+
+
+def test_a_boot_whose_mounts_nobody_looked_at_is_not_ready():
+    box = Box()
+    box.tell()
+    box.known.take_verdict(ACCEPTED)
+
+    decided = box.known.readiness()
+
+    assert decided.reason == "required mount /workspace: it was not looked at yet"
+
+
+def test_a_mount_that_fills_up_ends_readiness_and_one_that_is_freed_restores_it():
+    box = Box().booted()
+
+    box.look(FULL)
+    assert box.known.readiness().reason == f"required mount /workspace: {FULL.reason}"
+    box.look()
+
+    assert box.known.readiness().ready
+    assert [(event["ready"], event["missing"]) for event in box.told] == [
+        (True, []), (False, ["mount:/workspace"]), (True, []),
+    ]  # fmt: skip
+    assert box.known.transitions == {"ready": 2, "unready": 1}
+
+
+def test_a_mount_that_nobody_looks_at_any_more_ends_readiness_by_time_alone():
+    box = Box().booted()
+    for _ in range(6):
+        box.now += 1.0
+        box.tell()
+
+    assert [one.id for one in box.known.readiness().missing] == ["/workspace"]
+
+
+def test_an_optional_check_is_shown_and_takes_nothing_away():
+    box = Box().booted()
+
+    box.look(verdict.failed("connection refused"), kind="check", name="relay")
+
+    assert box.known.readiness().ready
+    assert box.known.required_names() == ["api", "mount:/workspace"]
+    assert [(one.id, one.met, one.required) for one in box.known.requirements()] == [
+        ("/workspace", True, True), ("relay", False, False),
+    ]  # fmt: skip
+
+
+def test_what_is_required_later_counts_from_then_on():
+    box = Box().booted()
+    assert box.known.required_names() == ["api", "mount:/workspace"]
+
+    box.known.require(board.THE_IDENTITY)
+
+    assert [one.kind for one in box.known.readiness().missing] == ["identity"]
+    assert box.known.required_names() == ["api", "mount:/workspace", "identity"]
+
+
+def test_after_an_outage_it_settles_and_settling_is_no_transition():
+    box = Box(settle_seconds=2.0).booted()
+    box.tell(state=snapshot.FAILED, revision=4)
+    box.now += 1.0
+    box.tell(revision=5)
+
+    decided = box.known.readiness()
+
+    assert [(one.id, one.kind) for one in decided.missing] == [("settle", "boot")]
+    box.now += 2.0
+    assert box.known.readiness().ready
+    assert [event["ready"] for event in box.told] == [True, False, True]
+
+
+def test_an_outage_that_only_time_made_is_not_hidden_by_the_news_that_ends_it():
+    """Nobody asked between the ledger's end of freshness and the heartbeat that renews it."""
+    box = Box(settle_seconds=2.0).booted()
+    box.now += 3.5
+    box.known.take_message(feed.Beat(3))
+
+    assert box.known.transitions == {"ready": 1, "unready": 1}
+    assert [one.id for one in box.known.readiness().missing] == ["settle"]
+
+
+@pytest.mark.parametrize(("first", "ready"), [(snapshot.BOOTING, True), (snapshot.SEALED, False)])
+def test_only_the_first_readiness_of_the_boot_needs_no_settling(first, ready):
+    """A probe server that was started again, into a boot that was sealed, sees the end of an outage."""
+    box = Box(settle_seconds=2.0)
+    box.look()
+    box.known.take_verdict(ACCEPTED)
+    box.tell(first)
+    box.tell(revision=4)
+
+    assert box.known.readiness().ready is ready
+
+
+Act = st.one_of(
+    st.tuples(st.just("tell"), st.sampled_from([snapshot.SEALED, snapshot.BOOTING, snapshot.STOPPING]), st.sampled_from(snapshot.STATES)),
+    st.tuples(st.just("beat"), st.booleans(), st.none()),
+    st.tuples(st.just("look"), st.booleans(), st.sampled_from([("mount", "/workspace"), ("check", "relay")])),
+    st.tuples(st.just("seal"), st.booleans(), st.none()),
+    st.tuples(st.just("wait"), st.floats(0.0, 7.0), st.none()),
+)  # fmt: skip
+
+
+@given(st.lists(Act, max_size=40), st.sampled_from([0.0, 3.0]))
+def test_ready_is_never_said_while_anything_required_is_unmet_and_every_change_is_counted_and_told_once(acts, settle):
+    box = Box(settle_seconds=settle)
+    revision, seen = 3, [False]  # every answer that differs from the one before
+    for act, first, second in [("tell", snapshot.BOOTING, snapshot.READY), *acts]:
+        match act:
+            case "tell":
+                revision += 1
+                box.tell(first, second, revision)
+            case "beat":
+                box.known.take_message(feed.Beat(revision if first else revision + 1))
+            case "look":
+                box.look(verdict.PASSED if first else FULL, kind=second[0], name=second[1])
+            case "seal":
+                box.known.take_verdict(ACCEPTED if first else REFUSED)
+            case _:
+                box.now += first
+        decided = box.known.readiness()
+        reading = box.known.reading()
+        if decided.ready:
+            assert all(one.met for one in box.known.requirements() if one.required)
+            assert all(box.known.age_seconds(one) <= 5.0 for one in box.known.requirements() if one.required)
+            assert reading.is_fresh
+            assert reading.ledger.phase == snapshot.SEALED
+            assert [view.state for view in reading.ledger.programs] == [snapshot.READY]
+            assert box.known.seal.is_accepted
+        assert bool(decided.missing) is not decided.ready
+        if decided.ready is not seen[-1]:
+            seen.append(decided.ready)
+        told = [event["ready"] for event in box.told if event["event"] == "ReadinessChanged"]
+        assert told == [index % 2 == 0 for index in range(len(told))]
+        assert (bool(told) and told[-1]) is decided.ready
+        assert box.known.transitions == {"ready": told.count(True), "unready": told.count(False)}
+        assert len(told) >= len(seen) - 1  # between two questions there may be more than one change

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from contract import snapshot
 from probes import readiness
+from probes.requirements import board
 
 WHEN = "2026-01-01T00:00:05.000Z"
 ACCEPTED = readiness.Verdict(True, "", WHEN, 1, 1.5)
@@ -20,8 +21,8 @@ def reading(ledger, age=0.0, refusal=""):
 
 @pytest.fixture
 def judge(make):
-    def judge(ledger, seal=ACCEPTED, *, wanted=None, **how):
-        return readiness.judge(wanted or make.plan(), make.boot_id, reading(ledger, **how), seal)
+    def judge(ledger, seal=ACCEPTED, *, wanted=None, rows=(), **how):
+        return readiness.judge(wanted or make.plan(), make.boot_id, reading(ledger, **how), seal, rows)
 
     return judge
 
@@ -160,6 +161,95 @@ def test_a_required_set_that_is_empty_by_accident_is_never_ready(judge, make):
     assert "required: []" in decided.reason
 
 
+def row(kind, name, *, met=False, required=True, reason="broke"):
+    return board.Row(kind, name, required, met, "" if met else reason, WHEN)
+
+
+WORKSPACE = row("mount", "/workspace", reason="12.3 MiB are free, 100 MiB must be")
+RELAY = row("check", "relay", reason="connection refused")
+IDENTITY = row("identity", "identity", reason="identity /run/bootseal/identity/id: it is missing")
+
+
+@pytest.mark.parametrize(
+    ("unmet", "sentence"),
+    [
+        (WORKSPACE, "required mount /workspace: 12.3 MiB are free, 100 MiB must be"),
+        (RELAY, "required check relay: connection refused"),
+        (IDENTITY, "identity /run/bootseal/identity/id: it is missing"),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_a_required_mount_check_or_identity_that_is_unmet_is_missing_with_its_reason_and_since(
+    judge, make, unmet, sentence
+):
+    decided = judge(make.ledger(), rows=(row("mount", "/data", met=True), unmet))
+
+    assert not decided.ready
+    assert decided.missing == (readiness.Missing(unmet.id, unmet.kind, unmet.reason, WHEN),)
+    assert decided.reason == sentence
+
+
+def test_requirements_that_are_met_take_nothing_away(judge, make):
+    assert judge(make.ledger(), rows=(row("mount", "/a", met=True), row("check", "b", met=True))).ready
+
+
+def test_what_is_not_required_never_makes_it_unready(judge, make):
+    assert judge(make.ledger(), rows=(row("mount", "/a", required=False), row("check", "b", required=False))).ready
+
+
+def test_causes_stand_in_the_order_of_causation(judge, make):
+    ledger = make.ledger(programs=(make.view("migrate"), make.view("api", snapshot.FAILED)), phase="held", seal=None)
+
+    decided = judge(ledger, rows=(RELAY, IDENTITY, WORKSPACE))
+
+    assert [one.kind for one in decided.missing] == ["boot", "mount", "identity", "program", "check", "seal"]
+
+
+def test_the_sentence_counts_what_else_is_missing(judge, make):
+    ledger = make.ledger(programs=(make.view("migrate"), make.view("api", snapshot.FAILED)))
+
+    assert judge(ledger, rows=(WORKSPACE, IDENTITY, RELAY)).reason == (
+        "required mount /workspace: 12.3 MiB are free, 100 MiB must be "
+        "(and 1 more required program is not ready, 2 more requirements are not met)"
+    )
+
+
+def test_without_a_ledger_what_this_process_looks_at_itself_is_told_all_the_same(judge):
+    assert rows(judge(None, rows=(RELAY, WORKSPACE))) == [
+        ("ledger", "ledger"), ("mount", "/workspace"), ("check", "relay"),
+    ]  # fmt: skip
+
+
+def test_every_kind_that_is_yielded_is_one_of_the_documented(judge, make):
+    ledgers = [None, make.ledger(phase="held", seal=None, programs=())]
+
+    yielded = {one.kind for ledger in ledgers for one in judge(ledger, rows=(RELAY, WORKSPACE, IDENTITY)).missing}
+
+    assert yielded == set(readiness.KINDS) - {readiness.ADAPTER}
+
+
+def test_a_boot_that_is_not_sealed_waits_for_programs_and_for_no_mount(judge, make):
+    decided = judge(make.ledger(phase=snapshot.BOOTING, seal=None), rows=(WORKSPACE, RELAY))
+
+    unsealed = readiness.of_the_seal(decided)
+
+    assert rows(unsealed) == [("seal", "bootstrap.done")]
+    assert unsealed.reason == "this generation is not sealed"
+
+
+def test_the_same_question_gets_the_very_same_answer_and_a_later_moment_another(make):
+    judge = readiness.Judge(make.plan(), make.boot_id)
+    ledger, unmet = make.ledger(), (WORKSPACE,)
+
+    first = judge.judge(reading(ledger), ACCEPTED, unmet)
+
+    assert judge.judge(reading(ledger, 2.9), ACCEPTED, unmet) is first
+    assert rows(judge.judge(reading(ledger, 3.1), ACCEPTED, unmet))[0] == ("ledger", "ledger")
+    assert judge.judge(reading(ledger), ACCEPTED, ()).ready
+    assert not judge.judge(reading(ledger), REFUSED, ()).ready
+    assert not judge.judge(reading(make.ledger(phase=snapshot.STOPPING)), ACCEPTED, ()).ready
+
+
 @given(
     phase=st.sampled_from(["booting", "sealed", "held", "stopping", "?"]),
     states=st.lists(st.sampled_from([*snapshot.STATES, "?"]), min_size=2, max_size=2),
@@ -167,8 +257,9 @@ def test_a_required_set_that_is_empty_by_accident_is_never_ready(judge, make):
     has_seal=st.booleans(),
     accepted=st.booleans(),
     same_boot=st.booleans(),
+    met=st.lists(st.tuples(st.booleans(), st.booleans()), max_size=3),
 )
-def test_ready_means_all_of_it_and_unready_always_has_a_cause(phase, states, age, has_seal, accepted, same_boot):
+def test_ready_means_all_of_it_and_unready_always_has_a_cause(phase, states, age, has_seal, accepted, same_boot, met):
     from types import SimpleNamespace
 
     wanted = SimpleNamespace(
@@ -184,8 +275,12 @@ def test_ready_means_all_of_it_and_unready_always_has_a_cause(phase, states, age
         programs=[SimpleNamespace(name=name, state=state, **view) for name, state in zip("ab", states, strict=True)],
     )
 
-    decided = readiness.judge(wanted, "x", reading(ledger, age), dataclasses.replace(ACCEPTED, is_accepted=accepted))
+    needs = tuple(row("mount", f"/{index}", met=met, required=must) for index, (met, must) in enumerate(met))
+    verdict = dataclasses.replace(ACCEPTED, is_accepted=accepted)
+
+    decided = readiness.judge(wanted, "x", reading(ledger, age), verdict, needs)
 
     everything = phase == "sealed" and states == ["ready", "ready"] and age <= 3 and has_seal and accepted and same_boot
+    everything = everything and all(one.met for one in needs if one.required)
     assert decided.ready is everything
     assert bool(decided.reason) is bool(decided.missing) is not everything
