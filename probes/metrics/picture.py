@@ -1,0 +1,95 @@
+"""What is known at one moment, frozen: the event loop takes it, and a thread makes metrics of it.
+
+Rules
+-----
+* Nothing in it changes any more: counters are copied, and the ledger, the plan and the decisions are immutable. So all values
+  of one scrape are of one moment.
+* Taking it is short and asks nothing of anyone.
+"""
+
+import dataclasses
+
+from contract import boot_record, snapshot
+from manifest import plan
+from probes import liveness, observed, readiness, seal_watch, traffic
+from probes.checks import tally
+from probes.requirements import board
+
+ACCEPTED, LATE, REFUSED, UNJUDGED, ABSENT = "accepted", "late", "refused", "unjudged", "absent"
+SEAL_STATES = (ACCEPTED, LATE, REFUSED, UNJUDGED, ABSENT)
+"""Of this generation's seal: accepted in time, or after the boot had failed and was held; PID 1 saw one, and the file is not it
+(any more), or nobody looked yet; there is none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Histogram:
+    """Durations: ``counts`` for each of ``bounds`` in seconds, and one for all that took longer."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum_seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """All that the families need.
+
+    ``checks`` and ``check_failures`` are by program (or condition) and purpose, ``requests`` by path and code, ``answers`` by path.
+    """
+
+    boot: boot_record.BootRecord
+    loaded: plan.LoadedPlan
+    ledger: snapshot.Snapshot | None
+    ledger_age_seconds: float
+    decided: readiness.Readiness
+    rows: tuple[board.Row, ...]
+    seal: readiness.Verdict
+    startup: observed.Startup
+    alive: liveness.Liveness
+    transitions: dict[str, int]
+    requests: dict[tuple[str, int], int]
+    answers: dict[str, Histogram]
+    checks: dict[tuple[str, str], Histogram]
+    check_failures: dict[tuple[str, str], int]
+
+    @property
+    def generation(self) -> int:
+        """PID 1's word, before it came boot.json's."""
+        return self.ledger.generation if self.ledger else self.boot.generation
+
+    @property
+    def seal_state(self) -> str:
+        """One of SEAL_STATES."""
+        seen = self.ledger.seal if self.ledger else None
+        if seen is None or self.ledger is None:
+            return ABSENT
+        if self.seal.is_accepted and self.seal.generation == self.ledger.generation:
+            return LATE if seen.late else ACCEPTED
+        is_judged = not self.seal.is_accepted and self.seal.reason != seal_watch.NOT_JUDGED
+        return REFUSED if is_judged else UNJUDGED
+
+
+def take(known: observed.Observed) -> Picture:
+    """Return what ``known`` knows now; it belongs to the event loop."""
+    decided = known.readiness()
+    reading = known.reading()
+    return Picture(
+        boot=known.boot,
+        loaded=known.loaded,
+        ledger=reading.ledger,
+        ledger_age_seconds=reading.age_seconds,
+        decided=decided,
+        rows=known.requirements(),
+        seal=known.seal,
+        startup=known.startup,
+        alive=known.liveness(),
+        transitions=dict(known.transitions),
+        requests=dict(known.traffic.requests),
+        answers={path: _frozen(traffic.BOUNDS_SECONDS, taken) for path, taken in known.traffic.durations.items()},
+        checks={key: _frozen(tally.BOUNDS_SECONDS, taken) for key, taken in known.checks.durations.items()},
+        check_failures=dict(known.checks.failures),
+    )
+
+
+def _frozen(bounds: tuple[float, ...], taken: tally.Durations | traffic.Durations) -> Histogram:
+    return Histogram(bounds, tuple(taken.counts), taken.sum_seconds)
