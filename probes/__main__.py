@@ -14,7 +14,7 @@ from typing import Any
 
 from contract import boot_record, dumpable, errors, exit_codes, prctl, rundir
 from manifest import plan
-from probes import early, hello, listeners
+from probes import early, hello, listeners, settings
 
 _CONNECT_SECONDS = 1.0
 _SWITCH_SECONDS = 0.0005
@@ -33,10 +33,11 @@ def main(arguments: list[str]) -> int:
         dumpable.forbid()
         run = rundir.RunDirectory(arguments[1])
         boot, loaded = read(run)
+        settings.check(os.environ, loaded.plan)  # what we were told to serve is what we serve, or nothing is served
         if loaded.plan.has_program_users:  # before the first thread: checks are run as others, and gain nothing
             prctl.call(prctl.SET_NO_NEW_PRIVS, 1)
-        sockets = listeners.bind(loaded.plan.probes)
-        answers = early.EarlyAnswers(sockets[0])
+        sockets = listeners.bind(loaded.plan.probes, run)
+        answers = early.EarlyAnswers(sockets.probes)
         answers.begin()
         subscription = subscription_socket(run)
     except OSError as error:
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> int:
     from supervisord import credentials
 
     execute.use(credentials.Credentials(loaded.plan.secrets, run))
-    log.begin(boot.boot_id)
+    log.begin(boot.boot_id, loaded.plan.observability.log_level)
     asyncio.run(server.serve(run, boot, loaded, sockets, subscription=subscription, take_over=answers.end))
     sys.stdout.flush()
     sys.stderr.flush()

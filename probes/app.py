@@ -1,39 +1,36 @@
-"""HTTP: paths, methods, headers and limits; what is said comes from ``answers``.
+"""HTTP: paths, methods and headers; what is said comes from ``answers``, and who is heard from ``client`` and ``connections``.
 
 Rules
 -----
-* No answer waits for anything, but for ``/startupz?wait=`` and the first scrape or identity, which load a library.
-* GET and HEAD only; a request's body is never read; every answer forbids caching; no answer says what software or version
-  this is.
+* No answer waits for anything, but for ``?wait=``, streams, and what loads a library or reads more than memory: of these only
+  so many are under way at a time.
+* GET and HEAD only; a request's body is never read, and is the last thing its connection carries.
 * What a client sends never becomes a label, a log line or part of a path.
 """
 
 import asyncio
 import contextlib
-import json
 import logging
 import socket
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
+from typing import cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
-from probes import answers, observed
+from probes import accepting, answers, client, connections, observed, response, traffic, waiting
 
-KEEPALIVE_SECONDS = 15.0
-LINGERING_SECONDS = 1.0
-CONNECTIONS_LIMIT = 512
 _METHODS = ("GET", "HEAD")
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Server": "bootseal",
-    "X-Content-Type-Options": "nosniff",
-}
-_JSON = "application/json; charset=utf-8"
+_TURN_SECONDS = 0.005
+_NEVER_SECONDS = 1e8
+"""The library's own timer of silent connections: ``connections`` has a better one."""
 
 _log = logging.getLogger(__name__)
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Guard = Callable[[web.BaseRequest, str], answers.Answer | None]
+"""Takes a request and its path; returns the refusal, or None."""
 
 
 class Site:
@@ -43,15 +40,18 @@ class Site:
         """Answer from ``known``; paths are added by the caller."""
         self._known = known
         self._handlers: dict[str, Handler] = {}
+        self._waiting: set[str] = set()
 
     @property
     def paths(self) -> list[str]:
         """Every path there is."""
         return list(self._handlers)
 
-    def add(self, path: str, handler: Handler) -> None:
-        """Answer ``path`` with ``handler``."""
+    def add(self, path: str, handler: Handler, *, waits: bool = True) -> None:
+        """Answer ``path`` with ``handler``; one that ``waits`` is not begun where too many are under way."""
         self._handlers[path] = handler
+        if waits:
+            self._waiting.add(path)
 
     def add_json(self, path: str, answer: Callable[[web.BaseRequest], answers.Answer]) -> None:
         """Answer ``path`` with what ``answer`` returns."""
@@ -59,42 +59,67 @@ class Site:
         async def handler(request: web.BaseRequest) -> web.Response:
             return render(answer(request))
 
-        self.add(path, handler)
+        self.add(path, handler, waits=False)
 
-    async def handle(self, request: web.BaseRequest) -> web.Response:
+    def include(self, other: "Site", guard: Guard) -> None:
+        """Answer the paths of ``other`` to whom ``guard`` does not refuse them."""
+        for path, handler in other._handlers.items():
+            self.add(path, _guarded(path, handler, guard), waits=path in other._waiting)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
+        began = time.perf_counter()
+        its_client = cast("Exchange", request.protocol).client
+        its_client.begin_answer()
         path = request.path if request.path == "/" else request.path.removesuffix("/")
         handler = self._handlers.get(path)
+        answer: web.StreamResponse
         if handler is None:
-            path = "other"
-            response = render(
-                problem(HTTPStatus.NOT_FOUND, f"there is no such path; the paths are {', '.join(self.paths)}")
-            )
+            path = traffic.OTHER
+            text = f"there is no such path; the paths are {', '.join(self.paths)}"
+            answer = render(problem(HTTPStatus.NOT_FOUND, text))
         elif request.method not in _METHODS:
             text = f"only {' and '.join(_METHODS)} are answered"
-            response = render(problem(HTTPStatus.METHOD_NOT_ALLOWED, text, {"Allow": ", ".join(_METHODS)}))
+            answer = render(problem(HTTPStatus.METHOD_NOT_ALLOWED, text, {"Allow": ", ".join(_METHODS)}))
+        elif path in self._waiting and its_client.is_one_too_many:
+            text = "too many requests are being answered"
+            answer = render(problem(HTTPStatus.SERVICE_UNAVAILABLE, text, {"Retry-After": "1"}))
         else:
-            response = await handler(request)
-        self.count(path, response.status)
-        return response
+            answer = await handler(request)
+        if request.body_exists:
+            answer.force_close()
+        self.count(path, answer.status, time.perf_counter() - began if isinstance(answer, web.Response) else None)
+        return answer
 
-    def count(self, path: str, status: int) -> None:
-        """Count an answer."""
-        self._known.requests[path, status] += 1
+    def count(self, path: str, status: int, seconds: float | None = None) -> None:
+        """Count an answer, and how long it took where it has a duration."""
+        self._known.traffic.note(path, status, seconds)
 
 
-class Connection(web.RequestHandler):
-    """One client; requests that are not HTTP, and failures of ours, are answered like everything else."""
+def _guarded(path: str, handler: Handler, guard: Guard) -> Handler:
+    async def guarded(request: web.BaseRequest) -> web.StreamResponse:
+        refusal = guard(request, path)
+        return await handler(request) if refusal is None else render(refusal)
+
+    return guarded
+
+
+class Exchange(web.RequestHandler, client.Answerer):
+    """The library's half of a client; what is not HTTP, and failures of ours, are answered like everything else."""
 
     site: Site
-    clients: web.Server
+    client: client.Client
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a client, unless there are too many: memory is the container's."""
-        if len(self.clients.connections) >= CONNECTIONS_LIMIT:
-            transport.close()
-        else:
-            super().connection_made(transport)
+    def hand_over(self, head: bytes) -> bool:
+        """Take a whole head; False: the parser waits for more of it (llhttp: ``PRI * HTTP/2.0``)."""
+        before = self._request_count
+        self.data_received(head)
+        return self._request_count > before
+
+    def let_go(self) -> None:
+        """End, and leave the connection as it is."""
+        self.transport = None
+        self.connection_lost(None)
 
     def handle_error(
         self,
@@ -106,52 +131,115 @@ class Connection(web.RequestHandler):
         """Return the answer to a malformed request (400) or a failure of ours (500), and end the connection."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("a request failed", exc_info=exc)
-        self.site.count("other", status)
-        response = render(problem(status, HTTPStatus(status).phrase.lower()))
-        response.force_close()
+        self.site.count(traffic.OTHER, status)
+        answer = render(problem(status, HTTPStatus(status).phrase.lower()))
+        answer.force_close()
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was already begun")
-        return response
+        return answer
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the answer; then the client's next request may come."""
+        self.client.end_answer()
+        finished = await super().finish_response(request, resp, start_time)
+        is_malformed = resp.status == HTTPStatus.BAD_REQUEST and not resp.keep_alive
+        if not resp.keep_alive:
+            self.transport = None  # the library would close at once, on what the client still sends
+        self.client.next_request(keeps=bool(resp.keep_alive), has_body=is_malformed or request.body_exists)
+        return finished
 
 
 Kept = tuple[socket.socket, bytes]
 """A connection that was accepted before the server stood, and what was read from it."""
 
 
-async def listen(site: Site, socket_: socket.socket, kept: Sequence[Kept] = ()) -> tuple[web.Server, asyncio.Server]:
-    """Accept on the bound socket ``socket_`` and answer with ``site``; go on with the connections ``kept``."""
-    loop = asyncio.get_running_loop()
-    manager = web.Server(site.handle, handler_cancellation=True)
+class Door:
+    """A listening socket, and the site that answers there."""
 
-    def connect() -> Connection:
-        connection = Connection(
-            manager,
-            loop=loop,
+    def __init__(self, site: Site, listener: socket.socket, known: connections.Connections) -> None:
+        """Begin with the doors closed."""
+        self._site = site
+        self._connections = known
+        self._server = web.Server(site.handle, handler_cancellation=True)
+        self._acceptor = accepting.Acceptor(listener, known, self._make)
+
+    def open(self, kept: Sequence[Kept] = ()) -> None:
+        """Accept from now on; go on with the connections ``kept``."""
+        for accepted, head in kept:
+            self._acceptor.take(accepted, head)
+        self._acceptor.begin()
+
+    def close(self) -> None:
+        """Accept nobody more, and let each leave with the answer under way."""
+        self._acceptor.end()
+        self._server.pre_shutdown()
+
+    async def closed(self, patience_seconds: float) -> None:
+        """Return when every answer under way is out, or given up after ``patience_seconds``."""
+        await self._server.shutdown(patience_seconds)
+
+    def _make(self) -> client.Client:
+        return client.Client(self._connections, self._answer, lambda status: self._site.count(traffic.OTHER, status))
+
+    def _answer(self, its_client: client.Client) -> Exchange:
+        exchange = Exchange(
+            self._server,
+            loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # aiohttp: None turns the access log off
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            lingering_time=LINGERING_SECONDS,
+            keepalive_timeout=_NEVER_SECONDS,
+            lingering_time=0,
         )
-        connection.site, connection.clients = site, manager
-        return connection
+        exchange.site, exchange.client = self._site, its_client
+        return exchange
 
-    server = await loop.create_server(connect, sock=socket_)
-    for accepted, head in kept:
-        with contextlib.suppress(OSError):  # the client has left
-            _, protocol = await loop.connect_accepted_socket(connect, accepted)
-            if head:
-                protocol.data_received(head)
-    return manager, server
+
+def hold(
+    request: web.BaseRequest, room: waiting.WaitingRoom, seconds: float, answer: Callable[[], answers.Answer]
+) -> None:
+    """Hold ``request`` until ``room`` lets go of it, and then answer it with ``answer``; return at once where it cannot be held.
+
+    Raises CancelledError where it is held: the handler ends, and its connection goes on.
+    """
+    exchange = cast("Exchange", request.protocol)
+    site, path, is_head = exchange.site, request.path.removesuffix("/"), request.method == "HEAD"
+
+    def written(keeps: bool) -> bytes:
+        began = time.perf_counter()
+        given = answer()
+        body = response.dump(given.value)
+        data = response.whole(given.status, body, given.headers, keeps=keeps, with_body=not is_head)
+        site.count(path, given.status, time.perf_counter() - began)
+        return data
+
+    keeps = request.keep_alive and request.version >= HttpVersion11
+    if not request.body_exists and exchange.client.hold(room, seconds, written, keeps=keeps):
+        raise asyncio.CancelledError
+
+
+async def close(doors: Sequence[Door], known: connections.Connections, patience_seconds: float) -> None:
+    """Close all ``doors``, and end every connection within twice ``patience_seconds``."""
+    for door in doors:
+        door.close()
+    known.end()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(2 * patience_seconds):
+            await asyncio.gather(*(door.closed(patience_seconds) for door in doors))
+            while known.answering:  # noqa: ASYNC110  # held requests: they are let go of in the next turns
+                await asyncio.sleep(_TURN_SECONDS)
 
 
 def render(answer: answers.Answer) -> web.Response:
     """Return ``answer`` as JSON, one object and a newline."""
-    body = json.dumps(answer.value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
-    return respond(answer.status, body, _JSON, answer.headers)
+    return respond(answer.status, response.dump(answer.value), response.JSON, answer.headers)
 
 
 def respond(status: int, body: bytes, content_type: str, headers: dict[str, str] | None = None) -> web.Response:
-    """Return a response with the headers that every one of ours has."""
-    return web.Response(status=status, body=body, headers={**_HEADERS, "Content-Type": content_type, **(headers or {})})
+    """Return a response with the headers that every one of ours has; ``headers`` come before them."""
+    return web.Response(
+        status=status, body=body, headers={**response.HEADERS, "Content-Type": content_type, **(headers or {})}
+    )
 
 
 def problem(status: int, text: str, headers: dict[str, str] | None = None) -> answers.Answer:

@@ -5,20 +5,20 @@ Rules
 * Only /livez is answered: 200, because this process lives and answers. It is one answer a connection.
 * Every other connection is kept with the bytes that were read from it, and handed to the server when it stands: no request
   is answered by anybody who does not know the answer.
-* A client that says nothing is kept after 50 ms like any other, so that none can hold up the next.
+* Nobody holds up the next, however little they say. At most ``KEPT_LIMIT`` are kept; one more, and the oldest must go.
 """
 
 import contextlib
-import json
-import select
+import selectors
 import socket
 import threading
 import time
 
-_TURN_MS = 20
-_CLIENT_SECONDS = 0.05
-_REQUEST_LIMIT = 8192
-_KEPT_LIMIT = 128
+from probes import heads, response
+
+KEPT_LIMIT = 512
+_TURN_SECONDS = 0.02
+_READ_BYTES = 4096
 
 
 class EarlyAnswers:
@@ -28,77 +28,79 @@ class EarlyAnswers:
         self._listener = listener
         self._over = threading.Event()
         self._started = time.monotonic()
-        self._kept: list[tuple[socket.socket, bytes]] = []
+        self._kept: dict[socket.socket, bytes] = {}
+        self._selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._serve, name="early-answers", daemon=True)
 
     def begin(self) -> None:
         """Answer from now on."""
+        self._selector.register(self._listener, selectors.EVENT_READ)
         self._thread.start()
 
     def end(self) -> list[tuple[socket.socket, bytes]]:
         """Answer no more; return the connections that were kept, each with what was read from it."""
         self._over.set()
         self._thread.join()
-        return self._kept
+        self._selector.close()
+        return list(self._kept.items())
 
     def _serve(self) -> None:
-        poller = select.poll()
-        poller.register(self._listener, select.POLLIN)
         while not self._over.is_set():
-            if poller.poll(_TURN_MS) and len(self._kept) < _KEPT_LIMIT:
-                with contextlib.suppress(OSError):
-                    self._accept_one()
+            for key, _ in self._selector.select(_TURN_SECONDS):
+                ready = key.fileobj
+                assert isinstance(ready, socket.socket)  # noqa: S101  # nothing else is registered
+                if ready is self._listener:
+                    self._accept()
+                elif ready in self._kept:
+                    self._read(ready)
 
-    def _accept_one(self) -> None:
-        connection, _ = self._listener.accept()
+    def _accept(self) -> None:
         try:
-            head = _read_head(connection)
-            if is_for_us(head):
-                connection.sendall(answer(head, time.monotonic() - self._started))
-                connection.close()
-            else:
-                connection.setblocking(False)
-                self._kept.append((connection, head))
+            accepted, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError:  # the client left, or no descriptor is left: the server will know what to do
+            self._over.wait(_TURN_SECONDS)
+            return
+        accepted.setblocking(False)
+        if len(self._kept) >= KEPT_LIMIT:
+            self._drop(next(iter(self._kept)))
+        self._kept[accepted] = b""
+        self._selector.register(accepted, selectors.EVENT_READ)
+
+    def _read(self, client: socket.socket) -> None:
+        try:
+            data = client.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
         except OSError:
-            connection.close()
+            data = b""
+        self._kept[client] += data
+        if is_for_us(self._kept[client]):
+            with contextlib.suppress(OSError):
+                client.send(answer(self._kept[client], time.monotonic() - self._started))
+            self._drop(client)
+        elif not data and not self._kept[client]:
+            self._drop(client)
+        elif not data or b"\r\n\r\n" in self._kept[client] or len(self._kept[client]) >= heads.LIMIT:
+            self._selector.unregister(client)  # it said what it had to say: the server answers
 
-
-def _read_head(connection: socket.socket) -> bytes:
-    """Return what the client sent until its request line was complete, it ended, or 50 ms passed."""
-    deadline = time.monotonic() + _CLIENT_SECONDS
-    head = b""
-    while b"\r\n\r\n" not in head and len(head) < _REQUEST_LIMIT:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            break
-        connection.settimeout(left)
-        try:
-            data = connection.recv(_REQUEST_LIMIT)
-        except TimeoutError:
-            break
-        if not data:
-            break
-        head += data
-    return head
+    def _drop(self, client: socket.socket) -> None:
+        del self._kept[client]
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(client)
+        client.close()
 
 
 def is_for_us(head: bytes) -> bool:
     """Say whether ``head`` is a whole request for /livez without a body."""
     method, _, rest = head.partition(b" ")
-    path = rest.partition(b" ")[0].partition(b"?")[0].rstrip(b"/")
-    return method in {b"GET", b"HEAD"} and path == b"/livez" and head.endswith(b"\r\n\r\n")
+    path = rest.partition(b" ")[0].partition(b"?")[0].removesuffix(b"/")
+    return method in {b"GET", b"HEAD"} and path in {b"/livez", b"/healthz"} and head.endswith(b"\r\n\r\n")
 
 
 def answer(head: bytes, uptime_seconds: float) -> bytes:
     """Return the whole HTTP/1.1 response to the request for /livez ``head``."""
     age = round(uptime_seconds, 3)
     value = {"live": True, "uptime_seconds": age, "loop_lag_seconds": 0.0, "heartbeat_age_seconds": age}
-    body = json.dumps(value).encode()
-    lines = [
-        "HTTP/1.1 200 OK",
-        "Content-Type: application/json; charset=utf-8",
-        f"Content-Length: {len(body)}",
-        "Cache-Control: no-store",
-        "Connection: close",
-    ]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + (b"" if head.startswith(b"HEAD") else body)
+    return response.whole(200, response.dump(value), with_body=not head.startswith(b"HEAD"))

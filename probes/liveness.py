@@ -1,4 +1,4 @@
-"""Is this process alive: its event loop turns, and PID 1's heartbeat reaches it. Pure; time is given.
+"""Does this container turn: our event loop does, and PID 1's heartbeat reaches it. Pure; time is given.
 
 Rules
 -----
@@ -10,7 +10,6 @@ Rules
 
 import dataclasses
 
-LIVENESS_DEADLINE_SECONDS = 30.0
 STANDSTILL_SECONDS = 1.0
 """A loop later than this was not scheduled; what it did not hear meanwhile proves nothing."""
 
@@ -29,27 +28,29 @@ class Liveness:
 class Heartbeat:
     """When PID 1 was last heard, and how late our own loop is."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, deadline_seconds: float) -> None:
         """Begin at the monotonic moment ``now``; until the first message the age counts from here."""
         self._started = now
         self._heard = now
+        self._turned = now
+        self._deadline = deadline_seconds
         self._lag = 0.0
 
     def hear(self, now: float) -> None:
-        """A message of PID 1 came."""
+        """PID 1 was alive at ``now``."""
         self._heard = max(self._heard, now)
 
     def note_lag(self, lag_seconds: float, now: float) -> None:
-        """Our loop turned ``lag_seconds`` later than it meant to."""
+        """Our loop turned at ``now``, ``lag_seconds`` later than it meant to; it says so many times a second."""
         self._lag = lag_seconds
+        self._turned = now
         if lag_seconds > STANDSTILL_SECONDS:
             self._heard = min(now, self._heard + lag_seconds)
 
     def judge(self, now: float) -> Liveness:
         """Decide at ``now``."""
-        age = max(0.0, now - self._heard)
-        live = age <= LIVENESS_DEADLINE_SECONDS
-        why = (
-            "" if live else f"PID 1 was last heard {age:.1f} s ago, and the deadline is {LIVENESS_DEADLINE_SECONDS:g} s"
-        )
+        still = now - self._turned  # a question may come before the turn that tells how long we stood still
+        age = max(0.0, now - self._heard - (still if still > STANDSTILL_SECONDS else 0.0))
+        live = age <= self._deadline
+        why = "" if live else f"PID 1 was last heard {age:.1f} s ago, and the deadline is {self._deadline:g} s"
         return Liveness(live, why, max(0.0, now - self._started), self._lag, age)

@@ -14,8 +14,11 @@ class _Stderr(logging.Handler):
         events.write_to_stderr(self.format(record).encode("utf-8", "replace") + b"\n")
 
 
-def begin(boot_id: str) -> None:
-    """Log warnings and worse, each with the fields that events have."""
+def begin(boot_id: str, level: str) -> None:
+    """Log what is at least as bad as ``level`` (one of serving.LOG_LEVELS), each line with the fields that events have.
+
+    Libraries log their warnings and worse at any level but ``debug``: how they work is nobody's business on a quiet day.
+    """
     handler = _Stderr()
     handler.setFormatter(
         jsonlogger.JsonFormatter(
@@ -25,4 +28,7 @@ def begin(boot_id: str) -> None:
             timestamp="time",
         )
     )
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    ours = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=ours if level == "debug" else max(ours, logging.WARNING), handlers=[handler], force=True)
+    for room in ("probes", "supervisord", "seal", "artifacts"):
+        logging.getLogger(room).setLevel(ours)

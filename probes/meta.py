@@ -4,10 +4,12 @@ import dataclasses
 import importlib.metadata
 import os
 import platform
+import socket
 from typing import Any
 
 from contract import errors, files, rundir, version
-from probes import closures, identity, observed
+from manifest import plan, serving
+from probes import closures, identity, listeners, observed
 
 _STATUS_LIMIT = 65536
 _RUNTIMES_LIMIT = 1024 * 1024
@@ -16,27 +18,48 @@ _SECCOMP_MODES = {"0": "disabled", "1": "strict", "2": "filter"}
 
 def describe(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> dict[str, Any]:
     """Return the whole of /v1/meta."""
-    plan = known.loaded.plan
+    booted = known.loaded.plan
     ledger = known.copy.ledger
     return {
-        "name": plan.name,
+        "name": booted.name,
         "bootseal": version.VERSION,
         "supervisor": _version("supervisor"),
         "python": platform.python_version(),
         "plan_sha256": known.loaded.sha256,
-        "manifest_sha256": plan.manifest_sha256,
-        "config_sha256": plan.config_sha256,
-        "lock_sha256": plan.lock.sha256 if plan.lock else None,
-        "proven_with": plan.proven_with,
+        "manifest_sha256": booted.manifest_sha256,
+        "config_sha256": booted.config_sha256,
+        "lock_sha256": booted.lock.sha256 if booted.lock else None,
+        "proven_with": booted.proven_with,
         "boot_id": known.boot.boot_id,
         "generation": ledger.generation if ledger else known.boot.generation,
         "identity": _identity(run),
         "artifacts": closures.describe(known.boot),
-        "runtimes": _runtimes(run) if plan.runtimes else [],
+        "runtimes": _runtimes(run) if booted.runtimes else [],
         "endpoints": endpoints,
+        "log_level": booted.observability.log_level,
         "security": security(),
         "process": _process(),
     }
+
+
+def endpoints(wanted: plan.Plan, sockets: listeners.Sockets, run: rundir.RunDirectory) -> dict[str, Any]:
+    """Return where this server listens, as it was bound, who may read detail there, and where the trace goes.
+
+    The caller adds ``paths``.
+    """
+    detail = wanted.probes.detail
+    own = {serving.OWN: sockets.detail, serving.SOCKET: None}.get(detail.reach, sockets.probes)
+    return {
+        "probes": _address(sockets.probes),
+        "metrics": _address(sockets.metrics),
+        "detail": {"reach": detail.reach, "address": _address(own), "token": detail.token_file is not None},
+        "socket": run.probes_socket,
+        "otlp": wanted.observability.otlp_endpoint,
+    }
+
+
+def _address(bound: socket.socket | None) -> str | None:
+    return None if bound is None else serving.address(*bound.getsockname()[:2])
 
 
 def security() -> dict[str, Any]:

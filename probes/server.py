@@ -9,8 +9,22 @@ from typing import Any
 
 from contract import boot_record, events, rundir
 from manifest import plan
-from probes import app, background, feed, listeners, observed, paths, seal_watch
+from probes import (
+    app,
+    background,
+    connections,
+    descriptors,
+    event_tail,
+    feed,
+    listeners,
+    meta,
+    observed,
+    paths,
+    seal_watch,
+)
 from probes.checks import outbox, runner
+from probes.requirements import watch
+from probes.tracing import sending
 from supervisord import client
 
 TICK_SECONDS = 0.25
@@ -21,40 +35,47 @@ async def serve(
     run: rundir.RunDirectory,
     boot: boot_record.BootRecord,
     loaded: plan.LoadedPlan,
-    sockets: tuple[socket.socket, socket.socket | None],
+    sockets: listeners.Sockets,
     *,
     subscription: socket.socket | None,
     take_over: Callable[[], list[app.Kept]],
 ) -> None:
     """Answer on ``sockets`` until SIGTERM or SIGINT.
 
-    ``subscription`` is already connected to PID 1's feed; ``take_over`` ends whoever answered on the first
+    ``subscription`` is already connected to PID 1's feed; ``take_over`` ends whoever answered on the probes'
     socket until now and returns the connections it kept.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    known = observed.Observed(boot, loaded, events.Emitter("probes", boot.boot_id, run.events))
-    servers = [await app.listen(paths.probe_site(known, run, _endpoints(sockets)), sockets[0], take_over())]
-    if sockets[1] is not None:
-        servers.append(await app.listen(paths.metrics_site(known), sockets[1]))
+    emitter = events.Emitter("probes", boot.boot_id, run.events)
+    known = observed.Observed(boot, loaded, emitter)
+    traces = sending.Sending(boot, loaded, run, emitter.emit)
+    requirements = watch.Watch(known, run, loop)
+    clients = connections.Connections(loop.time, descriptors.room_for(connections.CLIENTS_LIMIT))
+    known.room.narrow(clients.limit // 2)
+    doors = _doors(known, run, sockets, clients)
+    doors[0].open(take_over())
+    for door in doors[1:]:
+        door.open()
     verdicts = outbox.Outbox()
     checks = runner.Runner(loaded.plan, verdicts, known.checks)
-    watchers = _watch(known, run, loop, checks)
+    watchers = _watch(known, run, loop, checks, traces)
     tasks = [
         loop.create_task(feed.follow(run.ledger_socket, known.take_message, subscription, verdicts)),
-        loop.create_task(_tick(known)),
+        loop.create_task(_tick(known, clients)),
     ]
-    for watcher in watchers:
+    for watcher in (*watchers, requirements):
         watcher.start()
     stopping = loop.create_task(stop.wait())
     done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     known.room.release()
+    event_tail.of(known, run).close()
     checks.stop()
-    for watcher in watchers:
+    for watcher in (*watchers, requirements):
         watcher.stop()
-    await _close(servers)
+    await app.close(doors, clients, _CLOSE_SECONDS)
     for task in tasks:
         task.cancel()
     for ended in done:
@@ -62,9 +83,13 @@ async def serve(
 
 
 def _watch(
-    known: observed.Observed, run: rundir.RunDirectory, loop: asyncio.AbstractEventLoop, checks: runner.Runner
+    known: observed.Observed,
+    run: rundir.RunDirectory,
+    loop: asyncio.AbstractEventLoop,
+    checks: runner.Runner,
+    traces: sending.Sending,
 ) -> tuple[background.Periodic, background.Periodic]:
-    """Return the watchers' threads; their findings reach ``known`` in the loop, and each new ledger ``checks``."""
+    """Return the watchers' threads; their findings reach ``known`` in the loop, and each new ledger ``checks`` and ``traces``."""
 
     def hand_over(take: Callable[..., None]) -> Callable[..., None]:
         def tell(*finding: Any) -> None:
@@ -85,6 +110,7 @@ def _watch(
 
     def on_ledger() -> None:
         checks.take(known.copy.ledger)
+        traces.take(known.copy.ledger)
         sealer.wake()
 
     known.on_gap = rereader.wake
@@ -92,7 +118,7 @@ def _watch(
     return rereader, sealer
 
 
-async def _tick(known: observed.Observed) -> None:
+async def _tick(known: observed.Observed, clients: connections.Connections) -> None:
     """Measure the loop's lag, and notice what changes by time alone."""
     loop = asyncio.get_running_loop()
     while True:
@@ -100,19 +126,25 @@ async def _tick(known: observed.Observed) -> None:
         await asyncio.sleep(TICK_SECONDS)
         now = loop.time()
         known.heartbeat.note_lag(max(0.0, now - meant), now)
+        known.liveness()
         known.readiness()
+        clients.expire()
 
 
-async def _close(servers: list[tuple[Any, asyncio.Server]]) -> None:
-    """Stop accepting, let answers under way out, and end every connection."""
-    for manager, server in servers:
-        server.close()
-        manager.pre_shutdown()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(2 * _CLOSE_SECONDS):
-            await asyncio.gather(*(manager.shutdown(_CLOSE_SECONDS) for manager, _ in servers))
-
-
-def _endpoints(sockets: tuple[socket.socket, socket.socket | None]) -> dict[str, Any]:
-    addresses = [None if bound is None else listeners.show(*bound.getsockname()[:2]) for bound in sockets]
-    return {"probes": addresses[0], "metrics": addresses[1]}
+def _doors(
+    known: observed.Observed,
+    run: rundir.RunDirectory,
+    sockets: listeners.Sockets,
+    clients: connections.Connections,
+) -> list[app.Door]:
+    """Return a door for each listening socket, the probes' first."""
+    endpoints = meta.endpoints(known.loaded.plan, sockets, run)
+    doors = [
+        app.Door(paths.probe_site(known, run, endpoints), sockets.probes, clients),
+        app.Door(paths.local_site(known, run, endpoints), sockets.local, clients),
+    ]
+    if sockets.metrics is not None:
+        doors.append(app.Door(paths.metrics_site(known, run), sockets.metrics, clients))
+    if sockets.detail is not None:
+        doors.append(app.Door(paths.detail_site(known, run, endpoints), sockets.detail, clients))
+    return doors

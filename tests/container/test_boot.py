@@ -86,7 +86,7 @@ def test_metrics_say_ready(sealed: box.Box) -> None:
     places = ["8080/metrics"] + (["9091/metrics"] if plan_of(sealed)["probes"]["metrics_port"] else [])
     for answer in sealed.fetch(*places):
         assert answer.status == 200
-        assert "bootseal_ready 1.0" in answer.text.splitlines()
+        assert "bootseal_readiness 1.0" in answer.text.splitlines()
 
 
 def test_meta_tells_the_effective_security_profile(sealed: box.Box) -> None:

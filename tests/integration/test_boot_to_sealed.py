@@ -25,7 +25,7 @@ def test_a_tree_boots_to_sealed_and_ready_and_stops_with_0(tree: trees.Tree) -> 
     )
     tree.start()
     body = tree.wait_ready()
-    assert body["requirements"] == ["migrate", "api"]
+    assert body["requirements"] == ["migrate", "api", "identity"]
     sealed = verification.verify(tree.run)
     assert [(program.name, program.state, program.ready_by) for program in sealed.programs] == [
         ("migrate", "EXITED", "exit 0"),
@@ -107,7 +107,7 @@ def test_the_run_directory_holds_what_it_should_with_the_modes_it_should(tree: t
     modes = {name: stat.S_IMODE(os.lstat(f"{tree.run.path}/{name}").st_mode) for name in os.listdir(tree.run.path)}
     assert modes == {
         "boot.claim": 0o444, "boot.json": 0o444, "bootstrap.done": 0o444, "bootstrap.intoto.jsonl": 0o444, "env": 0o444, "events.jsonl": 0o600, "identity": 0o755, "keys": 0o700,
-        "ledger.sock": 0o700, "supervisor.sock": 0o700, "supervisord.pid": 0o644, "tmp": 0o700,
+        "ledger.sock": 0o700, "probes.sock": 0o600, "supervisor.sock": 0o700, "supervisord.pid": 0o644, "tmp": 0o700,
     }  # fmt: skip
     identity = Path(tree.run.identity)
     assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in identity.iterdir()} == {

@@ -91,6 +91,30 @@ def test_a_plain_startup_probe_has_to_ask_again_and_again(tree: trees.Tree) -> N
     assert len(statuses) >= 3
 
 
+def test_a_held_probe_needs_no_next_period(tree: trees.Tree) -> None:
+    """Its next question would be 30 s away."""
+    tree.build({"programs": {"slow": slow(3)}})
+    tree.start()
+    trees.wait_until(lambda: tree.get("/livez")[0] == 200, "the port is open")
+    rare = kubelet.Probe("/startupz?wait=25s", period_seconds=30, timeout_seconds=30, failure_threshold=2)
+    with kubelet.Kubelet(tree.port, probes(rare)) as model:
+        trees.wait_until(model.is_ready, "ready for the kubelet")
+        assert [one.status for one in model.outcomes(kubelet.STARTUP)] == [200]
+
+
+def test_a_boot_that_is_never_ready_fails_its_threshold_of_held_questions(tree: trees.Tree) -> None:
+    never = {"command": ["sleep", "1000"], "ready": {"file": "${run}/never"}}
+    tree.build({"programs": {"never": never}})
+    tree.start()
+    trees.wait_until(lambda: tree.get("/livez")[0] == 200, "the port is open")
+    short = kubelet.Probe("/startupz?wait=1s", period_seconds=1, timeout_seconds=30, failure_threshold=3)
+    with kubelet.Kubelet(tree.port, probes(short)) as model:
+        trees.wait_until(lambda: model.killed_by, "the kubelet gives up")
+        assert model.killed_by == kubelet.STARTUP
+        assert [one.status for one in model.outcomes(kubelet.STARTUP)] == [503] * 3
+        assert model.outcomes(kubelet.READINESS) == model.outcomes(kubelet.LIVENESS) == []
+
+
 def test_a_held_ready_probe_learns_of_the_seal_without_a_startup_probe(tree: trees.Tree) -> None:
     tree.build({"programs": {"slow": slow(3)}})
     tree.start()

@@ -288,7 +288,10 @@ class Server:
         self.stderr = stderr
         with stderr.open("wb") as errors_file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "probes", "--run-dir", boot.run.path], cwd=ROOT, stderr=errors_file
+                [sys.executable, "-m", "probes", "--run-dir", boot.run.path],
+                cwd=ROOT,
+                stderr=errors_file,
+                env={**os.environ, **serving.environment(boot.plan.probes, boot.plan.observability)},
             )
 
     def get(self, path: str, *, method: str = "GET", port: int | None = None, headers: Any = None) -> Reply:

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from contract import files, rundir
-from manifest import plan, provisions
+from manifest import plan, provisions, serving
 from probes.checks import execute
 from supervisord import credentials
 from tests.unit import boots, hardened
@@ -35,6 +35,13 @@ def shell(script: str, name: str = "api", **changes):
 def test_a_check_gets_the_secrets_of_its_program_and_of_no_other(run):
     assert shell(f'[ "$KEY" = {VALUE} ] && [ "$(cat $CREDENTIALS_DIRECTORY/key)" = {VALUE} ]').ok
     assert shell('[ -z "$KEY$CREDENTIALS_DIRECTORY" ]', "web").ok
+
+
+@pytest.mark.parametrize("name", serving.VARIABLES)
+def test_what_the_probe_server_was_told_is_no_checks(run, monkeypatch, name):
+    monkeypatch.setenv(name, "told")
+    assert shell(f'[ -z "${name}" ]').ok
+    assert shell(f'[ "${name}" = mine ]', environment={name: "mine"}).ok
 
 
 def test_a_check_shows_no_secret_its_own_or_a_neighbours(run):

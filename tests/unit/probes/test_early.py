@@ -1,5 +1,6 @@
 """Before the HTTP server is loaded: alive, and nothing is ready."""
 
+import contextlib
 import http.client
 import json
 import socket
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from probes import early
+from probes import early, response
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def get(port: int, path: str, method: str = "GET") -> tuple[int, bytes]:
         connection.close()
 
 
-@pytest.mark.parametrize("path", ["/livez", "/livez/", "/livez?x=1"])
+@pytest.mark.parametrize("path", ["/livez", "/livez/", "/livez?x=1", "/healthz"])
 def test_it_is_live_before_the_server_is_loaded(port: int, path: str) -> None:
     status, body = get(port, path)
     assert status == 200
@@ -66,9 +67,46 @@ def test_head_has_no_body(port: int) -> None:
     assert get(port, "/livez", "HEAD") == (200, b"")
 
 
-def test_a_client_that_says_nothing_holds_nobody_up(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
+def test_clients_that_say_nothing_or_little_hold_nobody_up(port: int) -> None:
+    """More of them than are kept: the oldest must go, and nothing waits for any of them."""
+    with contextlib.ExitStack() as clients:
+        for _ in range(early.KEPT_LIMIT + 100):
+            client = clients.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client.sendall(b"GET /li")
         assert get(port, "/livez")[0] == 200
+        first = clients.enter_context(socket.create_connection(("127.0.0.1", port)))
+        first.sendall(b"GET /livez HTTP/1.1\r\n")
+        assert get(port, "/livez")[0] == 200
+        first.sendall(b"Host: x\r\n\r\n")
+        assert first.recv(13) == b"HTTP/1.1 200 "
+
+
+def test_those_who_are_kept_are_bounded_and_the_oldest_goes() -> None:
+    with contextlib.ExitStack() as clients:
+        listener = clients.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4096))
+        listener.setblocking(False)
+        answers = early.EarlyAnswers(listener)
+        answers.begin()
+        here = [
+            clients.enter_context(socket.create_connection(listener.getsockname(), timeout=30))
+            for _ in range(early.KEPT_LIMIT + 10)
+        ]
+        assert get(listener.getsockname()[1], "/livez")[0] == 200
+        assert [client.recv(1) for client in here[:10]] == [b""] * 10
+        kept = answers.end()
+        for connection, _ in kept:
+            connection.close()
+        assert len(kept) == early.KEPT_LIMIT - 1  # one more made room for the question above
+
+
+def test_an_answer_has_the_headers_that_every_answer_has(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/livez")
+    headers = connection.getresponse().headers
+    connection.close()
+
+    assert {name: headers[name] for name in response.HEADERS} == response.HEADERS
+    assert headers["Connection"] == "close"
 
 
 def test_it_has_ended_when_end_returns() -> None:

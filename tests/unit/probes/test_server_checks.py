@@ -103,7 +103,7 @@ def test_live_verdicts_are_renewed_and_a_failure_is_told(begin, make):
     assert pid1.verdicts[0]["ok"]
     assert pid1.verdicts[-1]["reason"] == "connection refused"
     text = server.get("/metrics").body.decode()
-    assert 'bootseal_check_duration_seconds_bucket{le="+Inf",program="api",purpose="live"}' in text
+    assert 'bootseal_check_seconds_bucket{le="+Inf",program="api",purpose="live"}' in text
     assert 'bootseal_check_failures_total{program="api",purpose="live"}' in text
 
 

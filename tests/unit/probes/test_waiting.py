@@ -34,51 +34,100 @@ def test_no_text_gives_more_than_a_minute_or_another_error(text):
     assert 0 <= seconds <= waiting.LONGEST_SECONDS
 
 
-def test_a_release_ends_every_wait_at_once():
-    async def scene():
-        room = waiting.WaitingRoom()
-        waits = [asyncio.create_task(room.wait(3600)) for _ in range(3)]
-        await asyncio.sleep(0)
-        assert room.waiters == 3
-        room.release()
-        await asyncio.gather(*waits)
-        assert room.waiters == 0
-        await room.wait(3600)
-        return "nobody is held any more"
+def in_a_loop(scene):
+    """Run ``scene(loop)``, a coroutine function, within a generous time."""
 
-    assert asyncio.run(asyncio.wait_for(scene(), 30))
+    async def run():
+        async with asyncio.timeout(30):
+            return await scene()
+
+    return asyncio.run(run())
+
+
+async def turns(count=10):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_a_release_ends_every_wait_and_nobody_is_held_from_then_on():
+    async def scene():
+        room, released = waiting.WaitingRoom(), []
+        for name in range(1000):
+            assert room.enter(3600, lambda name=name: released.append(name)) is not None
+        room.release()
+        assert released == []  # never in the middle of what releases it
+        assert room.enter(3600, lambda: None) is None
+        await turns()
+        assert room.waiters == 0
+        return released
+
+    assert in_a_loop(scene) == list(range(1000))
+
+
+def test_a_release_leaves_turns_to_others():
+    async def scene():
+        room, released, seen = waiting.WaitingRoom(), [], []
+        for _ in range(1000):
+            room.enter(3600, lambda: released.append(1))
+        room.release()
+        while room.waiters:
+            await asyncio.sleep(0)
+            seen.append(len(released))
+        return seen
+
+    assert len(in_a_loop(scene)) > 4
+
+
+def test_a_room_without_anybody_is_released_without_a_loop():
+    room = waiting.WaitingRoom()
+    room.release()
+
+    assert room.waiters == 0
 
 
 def test_a_wait_ends_by_itself():
     async def scene():
-        room = waiting.WaitingRoom()
-        await room.wait(0.001)
+        room, released = waiting.WaitingRoom(), asyncio.Event()
+        room.enter(0.001, released.set)
+        await released.wait()
         return room.waiters
 
-    assert asyncio.run(asyncio.wait_for(scene(), 30)) == 0
+    assert in_a_loop(scene) == 0
 
 
 def test_the_room_is_bounded_and_the_one_too_many_is_not_held():
     async def scene():
-        room = waiting.WaitingRoom(limit=2)
-        waits = [asyncio.create_task(room.wait(3600)) for _ in range(2)]
-        await asyncio.sleep(0)
-        await room.wait(3600)
-        held = [not wait.done() for wait in waits]
-        room.release()
-        await asyncio.gather(*waits)
-        return held
+        room = waiting.WaitingRoom(limit=3)
+        room.narrow(2)
+        room.narrow(5)
+        return [room.enter(3600, lambda: None) is not None for _ in range(3)]
 
-    assert asyncio.run(asyncio.wait_for(scene(), 30)) == [True, True]
+    assert in_a_loop(scene) == [True, True, False]
 
 
-def test_a_client_that_goes_away_gives_its_place_back():
+def test_a_client_that_goes_away_gives_its_place_back_and_is_not_told():
     async def scene():
-        room = waiting.WaitingRoom()
-        wait = asyncio.create_task(room.wait(3600))
-        await asyncio.sleep(0)
-        wait.cancel()
-        await asyncio.gather(wait, return_exceptions=True)
-        return room.waiters
+        room, released = waiting.WaitingRoom(limit=1), []
+        place = room.enter(0.001, lambda: released.append("gone"))
+        place.leave()
+        place.leave()
+        assert room.enter(3600, lambda: released.append("here")) is not None
+        await asyncio.sleep(0.01)
+        room.release()
+        await turns()
+        return released
 
-    assert asyncio.run(asyncio.wait_for(scene(), 30)) == 0
+    assert in_a_loop(scene) == ["here"]
+
+
+def test_a_place_that_another_one_empties_while_all_are_released_is_passed_over():
+    async def scene():
+        room, released = waiting.WaitingRoom(), []
+        places = []
+        for name in range(5):
+            places.append(room.enter(3600, lambda name=name: (released.append(name), places[4].leave())))
+        room.release()
+        await turns()
+        return released
+
+    assert in_a_loop(scene) == [0, 1, 2, 3]
