@@ -39,5 +39,5 @@ def _escaped(character: str) -> str:
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return the reason of ``error`` in words, without its path."""
-    return error.strerror or type(error).__name__
+    """Return the reason of ``error`` in words, without its path; Python raises some itself that have no number, with their words alone."""
+    return error.strerror or (str(error) if error.errno is None else "") or type(error).__name__

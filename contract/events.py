@@ -51,7 +51,7 @@ LEVELS: dict[str, str] = {
     "BootstrapSealTimeout": "error",
     "BootstrapCompleted": "info",
     "ReadinessChanged": "info",
-    "LivenessChanged": "error",
+    "LivenessChanged": "warn",
     "TraceExportFailed": "warn",
     "GenerationEnded": "info",
     "StopRequested": "info",

@@ -12,6 +12,7 @@ Rules
 * Only lines of the boot that is asked for are given: the run directory may hold an earlier one's.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -127,19 +128,19 @@ def _cursor(files: list[_File]) -> str:
 def _open_both(path: str) -> list[int]:
     """Return the files there are, the older one first, as they stood beside each other at one moment."""
     for attempt in range(_ATTEMPTS):
-        current = _open(path)
-        try:
+        with contextlib.ExitStack() as opened:
+            current = _open(path)
+            opened.callback(_close, current)
             older = _open(f"{path}.1")
-        except (OSError, errors.UnsafePath):
-            _close(current)
-            raise
-        if _stands_at(path, current):  # so it was not rotated in between, and ``older`` is the one before it
-            break
-        _close(older)
-        older = None
-        if attempt < _ATTEMPTS - 1:
-            _close(current)
-    return [fd for fd in (older, current) if fd is not None]
+            opened.callback(_close, older)
+            if _stands_at(path, current):  # so it was not rotated in between, and ``older`` is the one before it
+                opened.pop_all()
+                return [fd for fd in (older, current) if fd is not None]
+            if attempt == _ATTEMPTS - 1:
+                _close(older)
+                opened.pop_all()
+                return [] if current is None else [current]
+    return []
 
 
 def _open(path: str) -> int | None:
@@ -147,9 +148,12 @@ def _open(path: str) -> int | None:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except FileNotFoundError:
         return None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise errors.UnsafePath(f"file {path}", "it is not a regular file", "remove it")
+    except BaseException:
         os.close(fd)
-        raise errors.UnsafePath(f"file {path}", "it is not a regular file", "remove it")
+        raise
     return fd
 
 

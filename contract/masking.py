@@ -9,8 +9,10 @@ Rules
 * No eight bytes that stand together in a declared secret are shown, so it does not matter where a text was cut, or over which
   lines a secret was broken. Eight bytes that are white space but for three are not hidden: they would hide every indent.
 * A secret, and a line of one, of four to seven bytes is hidden where it stands whole; what is shorter is not hidden at all.
-* Where a text was cut, less than eight bytes of a secret may be left: who shows it takes ``MARGIN`` characters off that edge.
-* The work grows with the text and not with the number or size of the secrets: windows of the text are looked up in a set.
+* Where a text was cut, less than eight bytes of a secret may be left, or one half of what the net recognises by both: ``trimmed``
+  takes off that edge what may belong to either, ``MARGIN`` characters at least.
+* The work grows with the text and not with the number or size of the secrets: windows of the text are looked up in a set. Windows
+  that stand one behind the other are one span.
 """
 
 import re
@@ -26,6 +28,13 @@ _NAME = re.compile(r"PASS|_PWD|SECRET|TOKEN|CREDENTIAL|PRIVATE|AUTH|APIKEY|(?:^|
 _GAP = re.compile(rb"\s{3,}")
 _URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s]+(?=@)")
 _CREDENTIALS = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{4,}", re.IGNORECASE)
+_OPEN_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s]*\Z")
+"""At an edge where the text goes on: less than four characters of credentials are within MARGIN, and more are recognised."""
+_REST_OF_PASSWORD = re.compile(r":?/{0,2}[^/\s]*@")
+_MIDDLE_OF_PASSWORD = re.compile(r":?/{0,2}[^/\s\"]*\Z")
+"""Of one longer than what stands between two cuts. JSON without a blank is none: a URL has no quotes (RFC 3986, 2)."""
+_REST_OF_CREDENTIALS = re.compile(r"(?:\w{0,5}\s+)?[A-Za-z0-9._~+/=*-]*")
+"""The end of the word Bearer or Basic, where that was cut, and what follows; ``*`` is of what was hidden already."""
 
 
 class Hidden:
@@ -48,6 +57,9 @@ class Hidden:
                     long.setdefault(_windows_at(piece, 0)[0], set()).add(piece)
         self._windows = frozenset(windows)
         self._short = {length: frozenset(pieces) for length, pieces in short.items()}
+        self._heads = frozenset(
+            _windows_at(piece[:LEAST_BYTES], 0, LEAST_BYTES)[0] for pieces in short.values() for piece in pieces
+        )
         self._long = {head: tuple(sorted(pieces, key=len, reverse=True)) for head, pieces in long.items()}
 
     def spans(self, data: bytes) -> Iterator[tuple[int, int]]:
@@ -55,10 +67,9 @@ class Hidden:
         for offset in range(min(_WINDOW, len(data) - _WINDOW + 1) if self._windows or self._long else 0):
             windows = _windows_at(data, offset)
             if not self._windows.isdisjoint(windows):
-                for index, window in enumerate(windows):
-                    if window in self._windows:
-                        start = offset + index * _WINDOW
-                        yield start, start + _WINDOW
+                found = [index for index, window in enumerate(windows) if window in self._windows]
+                for first, end in _runs(found):
+                    yield offset + first * _WINDOW, offset + end * _WINDOW
             if not self._long.keys().isdisjoint(windows):
                 for index, window in enumerate(windows):
                     start = offset + index * _WINDOW
@@ -66,10 +77,16 @@ class Hidden:
                         if data.startswith(piece, start):
                             yield start, start + len(piece)
                             break
-        for length, pieces in self._short.items():
-            for start in range(len(data) - length + 1):
-                if data[start : start + length] in pieces:
-                    yield start, start + length
+        for offset in range(min(LEAST_BYTES, len(data) - LEAST_BYTES + 1) if self._short else 0):
+            windows = _windows_at(data, offset, LEAST_BYTES)
+            if self._heads.isdisjoint(windows):
+                continue
+            for index, window in enumerate(windows):
+                if window in self._heads:
+                    start = offset + index * LEAST_BYTES
+                    for length, pieces in self._short.items():
+                        if data[start : start + length] in pieces:
+                            yield start, start + length
 
 
 def secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -94,6 +111,30 @@ def mask(text: str, *hidden: Hidden) -> str:
     return _CREDENTIALS.sub(rf"\1 {SHOWN}", text)
 
 
+def trimmed(masked: str, *, begins_cut: bool, ends_cut: bool) -> str:
+    """Return ``masked``, a line that ``mask`` returned, without what may be half of a secret at each edge where the line was cut."""
+    start, end = 0, len(masked)
+    if begins_cut:
+        rests = (_REST_OF_CREDENTIALS, _REST_OF_PASSWORD, *((_MIDDLE_OF_PASSWORD,) if ends_cut else ()))
+        found = (rest.match(masked) for rest in rests)
+        start = max(MARGIN, *(one.end() for one in found if one is not None))
+    if ends_cut:
+        opened = _OPEN_PASSWORD.search(masked)
+        end = min(end - MARGIN, end if opened is None else opened.start())
+    return masked[start : max(start, end)]
+
+
+def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield the runs of ``numbers``, which grow, each as its first and one behind its last."""
+    first = end = numbers[0]
+    for number in numbers:
+        if number != end:
+            yield first, end
+            first = number
+        end = number + 1
+    yield first, end
+
+
 def _without(data: bytes, spans: list[tuple[int, int]]) -> str:
     """Return the text of ``data`` with SHOWN for each of ``spans``, which are sorted; those that touch are one."""
     shown: list[str] = []
@@ -110,10 +151,10 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def _windows_at(data: bytes, offset: int) -> "memoryview[int]":
-    """Return the windows of ``data`` that stand one behind the other from ``offset``, each as the number its bytes make."""
-    count = (len(data) - offset) // _WINDOW
-    return memoryview(data)[offset : offset + count * _WINDOW].cast("Q")
+def _windows_at(data: bytes, offset: int, size: int = _WINDOW) -> "memoryview[int]":
+    """Return the windows of ``data``, of four or eight bytes, that stand one behind the other from ``offset``, as numbers."""
+    count = (len(data) - offset) // size
+    return memoryview(data)[offset : offset + count * size].cast("Q" if size == _WINDOW else "I")
 
 
 def _windows_of(secret: bytes) -> set[int]:

@@ -8,7 +8,8 @@ Rules
 * An answer is one JSON object of some 64 KiB at most: while lines come, ask again at once.
 * ``dropped`` counts the lines between the number that was asked for and ``next`` that are not kept any more. Where programs
   are named it is an estimate, and comes with the page that passes the gap.
-* A number that PID 1 has not reached yet is of another boot: the answer begins anew with the oldest line.
+* Numbers are of one boot, which ``boot_id`` names. A reader to whom another boot answers than the last time asks again, with 0:
+  its number means nothing there. A number that PID 1 has not reached yet is answered as 0.
 * What is not UTF-8 in a line became U+FFFD, and secrets are hidden (``contract.masking``): the container's own output is exact.
 """
 
@@ -44,9 +45,10 @@ class Line:
 
 @records.dataclass(frozen=True)
 class Output:
-    """Lines in order, the number to ask with ``next`` time, and how many lines in between are gone."""
+    """Lines in order, of the boot ``boot_id``, the number to ask with ``next`` time, and how many lines in between are gone."""
 
     schema: str
+    boot_id: str
     next: int
     dropped: int
     lines: tuple[Line, ...]
@@ -57,9 +59,10 @@ def line_text(line: Line) -> str:
     return json.dumps(vars(line), separators=(",", ":"))
 
 
-def text(number: int, dropped: int, lines: Iterable[str]) -> str:
+def text(boot_id: str, number: int, dropped: int, lines: Iterable[str]) -> str:
     """Return the answer that holds ``lines``, each made by ``line_text``; the next question is for ``number``."""
-    return f'{{"schema":"{SCHEMA}","next":{number},"dropped":{dropped},"lines":[{",".join(lines)}]}}'
+    head = f'"schema":"{SCHEMA}","boot_id":{json.dumps(boot_id)},"next":{number},"dropped":{dropped}'
+    return f'{{{head},"lines":[{",".join(lines)}]}}'
 
 
 def parse(data: bytes, where: str) -> Output:

@@ -27,6 +27,14 @@ _NO_CLAIM = {errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EACCES}
 """No file stands there, or none that we wrote: ours can be read."""
 
 
+@records.dataclass(frozen=True)
+class Holder:
+    """The process that a run directory belongs to: its pid, and its start in clock ticks since the machine's boot."""
+
+    pid: int
+    start: int
+
+
 class Taken(errors.UnsafePath):
     """The run directory belongs to another boot, which lives."""
 
@@ -214,24 +222,38 @@ def claim(run: RunDirectory) -> None:
 
 
 def _judge_claim(run: RunDirectory, name: str, fd: int) -> None:
-    """Raise Taken when the claim is of another process that lives.
+    """Raise Taken when the claim is of another process that lives."""
+    found = _read_claim(name, fd)
+    if found is None or found.pid == os.getpid():
+        return
+    why = f"it belongs to the boot of process {found.pid}, which runs"
+    raise Taken(f"run directory {run.path}", why, "stop that one, or boot with another --run-dir")
+
+
+def holder(run: RunDirectory) -> Holder | None:
+    """Return whose ``run`` is, None when nobody claimed it or who did lives no more; raises OSError when the claim cannot be read."""
+    return _read_claim(run.claim, None)
+
+
+def _read_claim(path: str, dir_fd: int | None) -> Holder | None:
+    """Return the process that holds the claim at ``path``, as long as it lives.
 
     A start time counts from the machine's boot, so it names a process within that boot alone. A claim that is cut was being
     written by a boot that is no more: the lock was free.
     """
     try:
-        pid, start, machine_boot = files.read_bounded(name, _CLAIM_LIMIT, dir_fd=fd).decode().rstrip("\n").split(" ")
-        holder, started = int(pid), int(start)
+        pid, start, machine_boot = (
+            files.read_bounded(path, _CLAIM_LIMIT, dir_fd=dir_fd).decode().rstrip("\n").split(" ")
+        )
+        found = Holder(int(pid), int(start))
     except (ValueError, errors.UnsafePath):
-        return
+        return None
     except OSError as error:
         if error.errno in _NO_CLAIM:
-            return
+            return None
         raise
-    if machine_boot != _machine_boot() or holder == os.getpid() or not process.is_alive(holder, started):
-        return
-    why = f"it belongs to the boot of process {holder}, which runs"
-    raise Taken(f"run directory {run.path}", why, "stop that one, or boot with another --run-dir")
+    is_here = machine_boot == _machine_boot() and process.is_alive(found.pid, found.start)
+    return found if is_here else None
 
 
 def _machine_boot() -> str:

@@ -1,8 +1,6 @@
 """Which ports a container has for others: what its image exposes, and what whoever runs it may publish. Pure."""
 
-import ipaddress
-
-from manifest import plan, serving
+from manifest import plan, serving, serving_plan
 
 
 def exposed_ports(made: plan.Plan) -> tuple[int, ...]:
@@ -19,4 +17,4 @@ def exposed_ports(made: plan.Plan) -> tuple[int, ...]:
 
 
 def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(host).is_loopback
+    return serving_plan.ip(host).is_loopback

@@ -56,7 +56,13 @@ def reach_of(written: serving_model.Probes) -> tuple[str, tuple[str, int] | None
 
 def is_same(one: tuple[str, int], other: tuple[str, int]) -> bool:
     """Say whether two addresses are one, however they are spelled."""
-    return one[1] == other[1] and ipaddress.ip_address(one[0]) == ipaddress.ip_address(other[0])
+    return one[1] == other[1] and ip(one[0]) == ip(other[0])
+
+
+def ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address that ``host`` is; an IPv4-mapped one is the IPv4 address (RFC 4291, 2.5.5.2), as for the kernel."""
+    found = ipaddress.ip_address(host)
+    return found.ipv4_mapped or found if isinstance(found, ipaddress.IPv6Address) else found
 
 
 def _token_file(token: serving_model.Token, resolver: Resolver) -> str | None:

@@ -3,7 +3,6 @@
 Pure functions over a sound manifest; each says which codes of ``manifest.rules`` it gives.
 """
 
-import ipaddress
 from collections.abc import Iterator
 
 from manifest import serving, serving_model, serving_plan, structure, tree
@@ -48,7 +47,7 @@ def _check_listeners(subject: Subject, findings: Findings) -> None:
 
 
 def _collide(one: tuple[str, int], other: tuple[str, int]) -> bool:
-    hosts = [ipaddress.ip_address(host) for host, _ in (one, other)]
+    hosts = [serving_plan.ip(host) for host, _ in (one, other)]
     return one[1] == other[1] and (hosts[0] == hosts[1] or any(host.is_unspecified for host in hosts))
 
 
@@ -82,7 +81,7 @@ def _warn_of_open(subject: Subject, findings: Findings) -> None:
     probes = subject.model.probes
     reach, own = serving_plan.reach_of(probes)
     address = own or (probes.listen if reach == serving.OPEN else None)
-    if probes.detail.token is not None or address is None or ipaddress.ip_address(address[0]).is_loopback:
+    if probes.detail.token is not None or address is None or serving_plan.ip(address[0]).is_loopback:
         return
     message = f"whoever reaches {serving.address(*address)} reads /health, with the last lines of programs that failed"
     findings.add("W009", _place(subject, *_DETAIL, "listen"), message, "add a `token`, or listen on loopback")

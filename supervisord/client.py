@@ -1,17 +1,16 @@
 """The RPC client over supervisor's own unix socket, the interface that ``supervisorctl`` uses.
 
-Every call has a timeout: supervisord answers nobody while it is stopped or blocked
+Every call has a deadline, however slowly its answer comes: supervisord answers nobody while it is stopped or blocked
 (supervisor 4.3.0, ``Supervisor.runforever`` is one thread).
 """
 
 import http.client
 import re
-import socket
 import xml.parsers.expat
 import xmlrpc.client
 from typing import Any
 
-from contract import errors, output
+from contract import errors, output, unix_http
 from contract import snapshot as snapshots
 
 SHUTDOWN_STATE = 6
@@ -47,17 +46,6 @@ def _decode(answer: bytes, method: str) -> Any:
         raise Refused(method, str(fault.faultString), int(fault.faultCode)) from fault
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout_seconds: float) -> None:
-        super().__init__("localhost", timeout=timeout_seconds)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 class Client:
     """Calls supervisord over the unix socket at ``socket_path``; a connection per call."""
 
@@ -71,7 +59,7 @@ class Client:
         """
         carried = tuple(_NOT_XML.sub("\ufffd", item) if isinstance(item, str) else item for item in arguments)
         body = xmlrpc.client.dumps(carried, method).encode()
-        connection = _UnixConnection(self._path, timeout_seconds)
+        connection = unix_http.Connection(self._path, timeout_seconds)
         try:
             connection.request("POST", "/RPC2", body, {"Content-Type": "text/xml"})
             response = connection.getresponse()
@@ -82,8 +70,11 @@ class Client:
         except TimeoutError as error:
             why = f"no answer within {timeout_seconds:g} s"
             raise Unreachable(f"supervisord at {self._path}", why, "it is stopped, blocked or overloaded") from error
-        except (OSError, http.client.HTTPException) as error:
-            why = errors.describe_os_error(error) if isinstance(error, OSError) else repr(error)
+        except OSError as error:
+            remedy = unix_http.remedy(error, "is the container booting or stopping?")
+            raise Unreachable(f"supervisord at {self._path}", errors.describe_os_error(error), remedy) from error
+        except http.client.HTTPException as error:
+            why = f"its answer is no HTTP: {type(error).__name__}"
             raise Unreachable(f"supervisord at {self._path}", why, "is the container booting or stopping?") from error
         except _NO_XML_RPC as error:
             raise Unreachable(f"supervisord at {self._path}", f"its answer is no XML-RPC: {error}") from error

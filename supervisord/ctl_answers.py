@@ -110,7 +110,7 @@ def told(view: snapshot.ProgramView) -> list[str]:
     if view.last_exit:
         lines.append(f"  its last process {view.last_exit}; ended unasked {view.exits} times, {view.restarts} restarts")
     if view.restart_reasons:
-        counted = ", ".join(f"{reason} {count}" for reason, count in sorted(view.restart_reasons.items()))
+        counted = ", ".join(f"{count} {reason}" for reason, count in sorted(view.restart_reasons.items()))
         lines.append(f"  started again because of: {counted}")
     if view.latest.spawned is not None and view.latest.ready is not None:
         lines.append(f"  its latest process was ready {view.latest.ready - view.latest.spawned:.3f} s after its start")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contract import snapshot
+from contract import reasons, snapshot
 from manifest import plan
 from supervisord import entries, guard, ledger, readiness_book, sealing
 
@@ -54,7 +54,7 @@ class Desk:
             return snapshot.FAILED, reason
         stopped = self._stopped_need(name)
         if stopped is not None:
-            return STOPPED, f"needs {stopped}, which was stopped; start {stopped} first"
+            return STOPPED, reasons.needs(stopped, f"{reasons.STOPPED}; start {stopped} first")
         return state, reason
 
     def want(self, name: str) -> None:

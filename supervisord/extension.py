@@ -96,7 +96,7 @@ class Extension:
             {"stdout": self._stdout, "stderr": self._stderr},
             hide,
             form=self._form,
-            store=generation.BOOT.store_for(len(self._plan.programs)),
+            store=generation.BOOT.store_for(len(self._plan.programs), boot.boot_id),
             own=own,
         )
         known = [program for program in self._plan.programs if program.name in supervisor.process_groups]

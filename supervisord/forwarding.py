@@ -85,8 +85,7 @@ class LineForwarder:
         left = _LAST_BYTES
         for one in reversed(said):  # masked before it is cut: half a secret is not recognised
             text = self._hide(program, one.data.decode("utf-8", "replace"))
-            text = text[masking.MARGIN if one.begins_cut else 0 :]
-            text = text[: -masking.MARGIN] if one.ends_cut else text
+            text = masking.trimmed(text, begins_cut=one.begins_cut, ends_cut=one.ends_cut)
             shown = text.encode("utf-8", "replace")[:_LAST_BYTES]
             left -= len(shown)
             if left < 0:

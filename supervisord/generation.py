@@ -33,10 +33,10 @@ class Boot:
     emitter: events.Emitter | None = None
     store: output_store.Store | None = None
 
-    def store_for(self, programs: int) -> output_store.Store:
+    def store_for(self, programs: int, boot_id: str) -> output_store.Store:
         """Return the one store of output of this process, made for ``programs`` programs: its numbers count on."""
         if self.store is None:
-            self.store = output_store.Store(programs)
+            self.store = output_store.Store(programs, boot_id)
         return self.store
 
     def emitter_for(self, boot_id: str, path: str) -> events.Emitter:

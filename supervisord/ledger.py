@@ -17,7 +17,7 @@ Rules
 import dataclasses
 from collections.abc import Mapping
 
-from contract import snapshot
+from contract import reasons, snapshot
 from manifest import plan
 from supervisord import chronicle, entries, restarts, verdicts
 
@@ -205,11 +205,11 @@ def obstacle(needs: Mapping[str, str], known: Mapping[str, entries.Entry]) -> tu
     missing = [name for name, condition in needs.items() if not _is_met(known.get(name), condition)]
     for name in missing:
         if name not in known:
-            return snapshot.FAILED, f"needs {name}, which is unknown to supervisord", True
+            return snapshot.FAILED, reasons.needs(name, "is unknown to supervisord"), True
         if known[name].final:
-            return snapshot.FAILED, f"needs {name}, which {first_cause(known[name].reason)}", True
+            return snapshot.FAILED, reasons.needs(name, first_cause(known[name].reason)), True
     if missing:
-        return snapshot.PENDING, f"waits for {', '.join(missing)}", False
+        return snapshot.PENDING, reasons.waits_for(missing), False
     return None
 
 

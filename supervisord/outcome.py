@@ -12,7 +12,7 @@ Rules
 
 from collections.abc import Callable
 
-from contract import clock, errors, events, exit_codes, snapshot, termination
+from contract import clock, errors, events, exit_codes, reasons, snapshot, termination
 from manifest import plan
 from supervisord import entries, readiness_book, sealing
 
@@ -104,14 +104,13 @@ class Outcome:
         self._book.touch()
 
     def _with_last_words(self, entry: entries.Entry, cause: str) -> str:
-        lines = self._book.last_lines(entry.program.name)
-        return f"{cause}; its last output: {' | '.join(lines)}" if lines else cause
+        return reasons.with_last_output(cause, self._book.last_lines(entry.program.name))
 
     def _why_not_sealed(self) -> str:
         """Say what keeps the seal program from sealing what is ready."""
-        entry, lines = self._book.entries.get(plan.SEAL), self._book.last_lines(plan.SEAL)
-        words = f"; its last output: {' | '.join(lines)}" if lines else ""
-        return f"the seal was not written: {plan.SEAL} {entry.reason if entry else 'is unknown to supervisord'}{words}"
+        entry = self._book.entries.get(plan.SEAL)
+        why = f"the seal was not written: {plan.SEAL} {entry.reason if entry else 'is unknown to supervisord'}"
+        return reasons.with_last_output(why, self._book.last_lines(plan.SEAL))
 
 
 def _code(ended: snapshot.Exit) -> int:

@@ -12,6 +12,8 @@ Rules
   where it can: stdout and stderr may be one pipe, and no line of up to PIPE_BUF bytes is then torn by another.
 * Lines are formatted when the descriptor has room for them, some at a time: what is dropped costs nothing, the backlog is
   counted as it came, and one turn of supervisord's loop formats a bounded amount, whatever programs print.
+* The backlog is bounded in memory: what the interpreter needs for each piece counts. Lines that are printed as they are, and come one
+  by one, wait together.
 """
 
 import collections
@@ -22,6 +24,8 @@ from collections.abc import Callable
 
 _PIPE_BUF = 4096
 BACKLOG_LIMIT = 1024 * 1024
+PIECE_BYTES = 480
+"""What a piece of the backlog takes beside its lines: mostly how they are to be formatted, and from whom and when they came."""
 _SLICE_BYTES = 2048
 """What is formatted at once. A byte can be a line, and a line of JSON be a hundred bytes."""
 FORMATTED_LIMIT = 64 * 1024
@@ -40,6 +44,13 @@ class _Waiting:
         self.data = data
         self.at = 0
         self.render = render
+
+    def joins(self, data: bytes) -> bool:
+        """Add ``data``, which is printed as it is, where it fits into one write with what waits here; say whether it was added."""
+        if self.render is not None or len(self.data) + len(data) > _PIPE_BUF:
+            return False
+        self.data += data
+        return True
 
     @property
     def is_done(self) -> bool:
@@ -77,11 +88,13 @@ class Channel:
 
     def write(self, data: bytes, render: Render | None = None) -> bool:
         """Write or keep ``data``, whole lines, as they are or as ``render`` makes them; say whether it was kept."""
-        if self._broken or self._size + len(data) > BACKLOG_LIMIT:
+        if self._broken or self._size + len(data) + PIECE_BYTES > BACKLOG_LIMIT:
             self.dropped += data.count(b"\n") or 1
             return False
-        self._backlog.append(_Waiting(data, render))
         self._size += len(data)
+        if render is not None or not self._backlog or not self._backlog[-1].joins(data):
+            self._backlog.append(_Waiting(data, render))
+            self._size += PIECE_BYTES
         self.flush()
         return not self._broken
 
@@ -117,10 +130,12 @@ class Channel:
         first = self._backlog[0]
         if first.render is None:
             self._printed = self._backlog.popleft().data
+            self._size -= PIECE_BYTES
             return 0
         lines = first.take()
         if first.is_done:
             self._backlog.popleft()
+            self._size -= PIECE_BYTES
         self._printed = first.render(lines, first.is_done)
         self._size += len(self._printed) - len(lines)
         return len(self._printed)

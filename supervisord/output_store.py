@@ -9,8 +9,8 @@ Rules
   cut, then its lines. It is split, decoded and masked when somebody reads it. The number stands first and its first byte is the highest:
   blocks sort by it.
 * Lines are numbered over all programs, from 1. A number is never given twice.
-* Secrets are hidden in whole lines; where a line was cut, ``masking.MARGIN`` characters at that edge are not shown, as in last words.
-* An answer is bounded, and what it costs grows with the answer and not with what is kept.
+* Secrets are hidden in whole lines; where a line was cut, what may be half of one is not shown (``masking.trimmed``), as in last words.
+* An answer is bounded, and so is what is read and masked for it, which may be much more: 16 KiB that are one secret are shown as ``***``.
 """
 
 import bisect
@@ -35,9 +35,18 @@ _BEGINS_CUT, _ENDS_CUT = 1, 2
 _OVERHEAD = 76
 """Of each block: the object's own, its head, its place in the ring, and what the allocator rounds up."""
 _GROUP = 32
-"""Lines that are masked together: of the work much is for a text, little for a line."""
+_GROUP_BYTES = 8 * 1024
+"""Lines that are masked together, and bytes, unless one line has more: of the work much is for a text, little for a line."""
 
 Hide = Callable[[str, str], str]
+
+
+class _Printed(NamedTuple):
+    """A line as it is in an answer, and how many bytes of it were masked."""
+
+    number: int
+    text: str
+    read: int
 
 
 class Kept(NamedTuple):
@@ -137,9 +146,10 @@ def _length(block: bytes) -> int:
 
 
 class Store:
-    """Keeps the newest lines of ``programs`` programs."""
+    """Keeps the newest lines of ``programs`` programs of the boot ``boot_id``."""
 
-    def __init__(self, programs: int) -> None:
+    def __init__(self, programs: int, boot_id: str = "") -> None:
+        self._boot_id = boot_id
         self._room = max(RING_LEAST_BYTES, min(RING_BYTES, STORE_BYTES // (2 * max(1, programs))))
         self._rings: dict[tuple[str, str], _Ring] = {}
         self.last = 0
@@ -178,60 +188,82 @@ class Store:
         if after < 0:
             found, is_full = _fill(_printed_newest(rings, hide), limit)
             found.reverse()
-            after = found[0][0] - 1 if is_full else 0
+            after = found[0].number - 1 if is_full else 0
             is_full = False
         else:
             found, is_full = _fill(_printed_since(after, rings, hide), limit)
-        reached = found[-1][0] if is_full else self.last
+        reached = found[-1].number if is_full else self.last
         dropped = reached - after - len(found)
         if programs:
             passed = (ring for ring in rings if after < ring.gone_last <= reached)
             dropped = min(dropped, sum(min(ring.gone, ring.gone_last - after) for ring in passed))
-        return output.text(reached, dropped, (text for _, text in found))
+        return output.text(self._boot_id, reached, dropped, (one.text for one in found))
 
 
-def _fill(printed: Iterable[tuple[int, str]], limit: int) -> tuple[list[tuple[int, str]], bool]:
+def _fill(printed: Iterable[_Printed], limit: int) -> tuple[list[_Printed], bool]:
     """Return what fits into an answer, one at least where there is one, and whether something was left."""
-    found: list[tuple[int, str]] = []
-    size = 0
-    for number, text in printed:
-        size += len(text) + 1
-        if found and (len(found) >= limit or size > ANSWER_BYTES):
+    found: list[_Printed] = []
+    size = read = 0
+    for one in printed:
+        size += len(one.text) + 1
+        read += one.read
+        if found and (len(found) >= limit or size > ANSWER_BYTES or read > ANSWER_BYTES):
             return found, True
-        found.append((number, text))
+        found.append(one)
     return found, False
 
 
-def _printed_since(after: int, rings: list[_Ring], hide: Hide) -> Iterator[tuple[int, str]]:
-    """Yield number and text of each line after number ``after``, oldest first."""
+def _printed_since(after: int, rings: list[_Ring], hide: Hide) -> Iterator[_Printed]:
+    """Yield each line after number ``after``, oldest first."""
     for block, ring in heapq.merge(*(ring.since(after) for ring in rings if ring.last > after)):
         skipped = max(0, after + 1 - _first(block))
-        for start in range(skipped, _length(block), _GROUP):
-            yield from _printed(block, ring, start, hide)
+        said = block[_HEAD.size :].split(b"\n")
+        for start in range(skipped, len(said), _GROUP):
+            for group in _groups(said, start):
+                yield from _printed(block, ring, said, group, hide)
 
 
-def _printed_newest(rings: list[_Ring], hide: Hide) -> Iterator[tuple[int, str]]:
-    """Yield number and text of each line, newest first."""
+def _printed_newest(rings: list[_Ring], hide: Hide) -> Iterator[_Printed]:
+    """Yield each line, newest first."""
     for block, ring in heapq.merge(*(ring.newest() for ring in rings), reverse=True):
-        for start in reversed(range(0, _length(block), _GROUP)):
-            yield from reversed(_printed(block, ring, start, hide))
+        said = block[_HEAD.size :].split(b"\n")
+        for start in reversed(range(0, len(said), _GROUP)):
+            for group in reversed(_groups(said, start)):
+                yield from reversed(_printed(block, ring, said, group, hide))
 
 
-def _printed(block: bytes, ring: _Ring, start: int, hide: Hide) -> list[tuple[int, str]]:
-    """Return number and text of some lines of ``block``, from its line ``start`` on."""
+def _groups(said: list[bytes], start: int) -> list[range]:
+    """Return which of the _GROUP lines of ``said`` from ``start`` on are masked together."""
+    groups: list[range] = []
+    begin, size = start, 0
+    end = min(start + _GROUP, len(said))
+    for index in range(start, end):
+        size += len(said[index])
+        if size > _GROUP_BYTES and index > begin:
+            groups.append(range(begin, index))
+            begin, size = index, len(said[index])
+    return [*groups, range(begin, end)]
+
+
+def _printed(block: bytes, ring: _Ring, said: list[bytes], group: range, hide: Hide) -> list[_Printed]:
+    """Return the lines ``group`` of ``block``, all of which are ``said``."""
     first, at, pid, _, flags = _HEAD.unpack_from(block)
-    said = block[_HEAD.size :].split(b"\n")
-    group = said[start : start + _GROUP]
     when = clock.rfc3339(at)
-    printed: list[tuple[int, str]] = []
-    for index, text in enumerate(_hidden(ring.program, group, hide), start):
+    printed: list[_Printed] = []
+    for index, text in zip(group, _hidden(ring.program, said[group.start : group.stop], hide), strict=True):
         begins_cut = index == 0 and bool(flags & _BEGINS_CUT)
         ends_cut = len(said[index]) > lines.LINE_LIMIT or (index == len(said) - 1 and bool(flags & _ENDS_CUT))
-        shown = masking.SHOWN + text[masking.MARGIN :] if begins_cut else text
-        shown = shown[: -masking.MARGIN] + masking.SHOWN if ends_cut else shown
+        shown = _with_marks(text, begins_cut=begins_cut, ends_cut=ends_cut) if begins_cut or ends_cut else text
         line = output.Line(first + index, when, ring.program, ring.stream, pid, shown, ends_cut)
-        printed.append((line.seq, output.line_text(line)))
+        printed.append(_Printed(line.seq, output.line_text(line), min(len(said[index]), lines.LINE_LIMIT)))
     return printed
+
+
+def _with_marks(masked: str, *, begins_cut: bool, ends_cut: bool) -> str:
+    """Return what is shown of a line that was cut, with a mark at each such edge, or only the mark."""
+    shown = masking.trimmed(masked, begins_cut=begins_cut, ends_cut=ends_cut)
+    mark = masking.SHOWN
+    return f"{mark * begins_cut}{shown}{mark * ends_cut}" if shown else mark
 
 
 def _hidden(program: str, group: list[bytes], hide: Hide) -> list[str]:

@@ -1,6 +1,6 @@
 """What an entry of the ledger means now: its state, why, and what would prove it. Pure; the tables of the ledger."""
 
-from contract import records, snapshot
+from contract import reasons, records, snapshot
 from manifest import plan
 from supervisord import entries
 
@@ -38,7 +38,8 @@ def of(entry: entries.Entry, now: float) -> Verdict:
         case entries.EXITED if program.on_exit != plan.RESTART:
             return _failed(f"{_ended(entry)}, and its on_exit is {program.on_exit}", final=is_over)
         case entries.EXITED:
-            return _failed(f"{_ended(entry)}, and it is not a one-shot", final=False)
+            why = ", and it is not a one-shot" if entry.last_exit is None or entry.last_exit.code == 0 else ""
+            return _failed(f"{_ended(entry)}{why}", final=False)
         case entries.BACKOFF:
             return Verdict(snapshot.PENDING, f"{_early_end(entry)}{_again(entry)}")
         case entries.FATAL:
@@ -46,7 +47,7 @@ def of(entry: entries.Entry, now: float) -> Verdict:
         case entries.STOPPING:
             return Verdict(snapshot.PENDING, "is being stopped")
         case entries.STOPPED:
-            return Verdict(snapshot.PENDING, "was stopped" if entry.spawns else "not started yet")
+            return Verdict(snapshot.PENDING, reasons.STOPPED if entry.spawns else "not started yet")
         case unknown:
             return _failed(f"is in supervisord's state {unknown}", final=True)
 
@@ -92,7 +93,7 @@ def _lacks(ready: plan.ReadyPlan, run: entries.Run) -> str:
         case plan.DESCRIPTOR:
             return f"has not written a newline to descriptor {ready.descriptor} yet"
         case plan.LOG:
-            return f"has not printed a line that matches {ready.pattern} yet"
+            return f"a line that matches {ready.pattern!r} was not printed yet"
         case plan.FILE:
             return f"has not made {ready.path} yet"
         case kind:

@@ -123,12 +123,14 @@ def test_what_was_said_is_kept_followed_page_by_page_and_survives_a_reload(tree:
         page = asked.output(page.next, 700, ("count",))
     assert [line.message for line in seen] == [str(number) for number in range(1, 3001)]
     assert [line.message for line in asked.output(output.NEWEST, 2, ("count",)).lines] == ["2999", "3000"]
+    assert page.boot_id == tree.snapshot().boot_id
     os.kill(tree.pid, signal.SIGHUP)
     tree.wait_for_event("SupervisorStarted", generation=2)
     trees.wait_until(
         lambda: any(line.seq > page.next for line in tree.client().output(page.next, 10, ("count",)).lines), "again"
     )
-    assert tree.client().output(0, 1, ("count",)).lines[0] == seen[0]
+    again = tree.client().output(0, 1, ("count",))
+    assert (again.lines[0], again.boot_id) == (seen[0], page.boot_id)
 
 
 def keeps_to(tree: trees.Tree, name: str, number: int) -> bool:

@@ -74,7 +74,7 @@ KINDS = {
     ),
     "log": Kind(
         lambda _root, _port: {"log": "^ready to (accept|serve)$"},
-        "has not printed a line that matches",
+        "a line that matches",
         "log line",
         lambda _root, _port: ("write", {"fd": 2, "text": "not ready to serve\nready to serve\n"}),
     ),

@@ -1,5 +1,8 @@
 import errno
 import os
+import socket
+
+import pytest
 
 from contract import errors, exit_codes
 
@@ -14,6 +17,12 @@ def test_an_os_error_is_described_without_its_path():
         "No such file or directory"
     )
     assert errors.describe_os_error(OSError()) == "OSError"
+
+
+def test_an_os_error_without_a_number_says_what_python_says_of_it():
+    with socket.socket(socket.AF_UNIX) as one, pytest.raises(OSError, match="too long") as raised:
+        one.connect("x" * 200)
+    assert errors.describe_os_error(raised.value) == "AF_UNIX path too long"
 
 
 def test_the_exit_codes_are_the_published_ones():

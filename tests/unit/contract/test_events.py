@@ -1,7 +1,9 @@
 import json
 import os
+import re
 import resource
 import select
+from pathlib import Path
 
 import pytest
 
@@ -290,3 +292,14 @@ def test_a_long_line_reaches_a_reader_whole():
     with open(reader, "rb") as file:
         assert file.read() == line
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_every_event_stands_in_the_documentation_with_its_level():
+    text = (Path(__file__).parents[3] / "docs" / "boot.md").read_text()
+    table = text[text.index("## Events") :]
+    told: dict[str, str] = {}
+    for row in re.findall(r"^\| (`[A-Z].*?) \| ([a-z, ]+) \|", table, re.MULTILINE):
+        names = re.findall(r"`([A-Za-z]+)`", row[0])
+        levels = row[1].split(", ")
+        told |= dict(zip(names, levels * len(names) if len(levels) == 1 else levels, strict=False))
+    assert told == events.LEVELS

@@ -337,6 +337,9 @@ CASES = [
     Case("E063", ONE + 'probes: {metrics: "127.0.0.1:9091", detail: «"127.0.0.1:9091"»}\n', "metrics and detail"),
     Case("E063", ONE + 'probes: {listen: "0.0.0.0:80", detail: {listen: «"127.0.0.1:80"»}}\n', "write 0.0.0.0:80 to let all"),
     Case("E063", ONE + 'probes: {metrics: "[::]:9091", detail: «"[::1]:9091"»}\n', "port 9091"),
+    Case("E063", ONE + 'probes: {listen: "0.0.0.0:80", metrics: «"[::ffff:127.0.0.1]:80"»}\n', "port 80"),
+    Case("E063", ONE + 'probes: {listen: "[::ffff:0.0.0.0]:80", detail: «"127.0.0.1:80"»}\n', "port 80"),
+    Case("E063", ONE + 'probes: {metrics: "127.0.0.1:9091", detail: «"[::ffff:127.0.0.1]:9091"»}\n', "port 9091"),
     Case("E027", ONE + "probes: {liveness_deadline: «4s»}\n", "5s to 1h"),
     Case("E027", ONE + "probes: {liveness_deadline: «61m»}\n", "5s to 1h"),
     Case("E027", ONE + "ready: {settle: «11m»}\n", "0s to 10m"),
@@ -382,6 +385,7 @@ CASES = [
     Case("W005", ONE + "secrets: {«s»: {generate: 32, env: S}}\nprobes: {detail: {token: {secret: s}}}\n", "as S"),
     Case("W009", ONE + 'probes: {listen: "0.0.0.0:80", detail: «"0.0.0.0:80"»}\n', "add a `token`"),
     Case("W009", ONE + 'probes: {detail: {listen: «"[::]:81"»}}\n', "[::]:81 reads /health"),
+    Case("W009", ONE + 'probes: {detail: {listen: «"[::ffff:0.0.0.0]:81"»}}\n', "[::ffff:0.0.0.0]:81 reads /health"),
 ]  # fmt: skip
 
 WITHOUT_A_PLACE = {"E001", "E002"}

@@ -56,6 +56,19 @@ def test_an_address_is_the_probes_however_it_is_spelled(tmp_path: pathlib.Path) 
     assert made.probes.detail.reach == serving.OPEN
 
 
+@pytest.mark.parametrize("spelled", ["[::ffff:0.0.0.0]:80", "[::ffff:7f00:1]:80"])
+def test_an_ipv4_mapped_address_is_the_ipv4_address(spelled: str, tmp_path: pathlib.Path) -> None:
+    plain = "0.0.0.0:80" if "0.0" in spelled else "127.0.0.1:80"
+    made = compiled(tmp_path, f'probes: {{listen: "{plain}", detail: "{spelled}"}}\n')
+    assert made.probes.detail.reach == serving.OPEN
+
+
+def test_loopback_is_loopback_however_it_is_spelled(tmp_path: pathlib.Path) -> None:
+    more = 'probes: {listen: "[::ffff:127.0.0.1]:80", detail: "[::ffff:127.0.0.1]:81"}\n'
+    assert manifests.load(tmp_path, manifests.SMALL + more).diagnostics == ()
+    assert exposure.exposed_ports(compiled(tmp_path, more)) == ()
+
+
 def test_a_relocated_boot_shows_nothing_beyond_loopback(tmp_path: pathlib.Path) -> None:
     options = compiling.BuildOptions(relocation=UP)
     own = compiled(tmp_path, f'probes: {{{OPENLY}, metrics: "[::]:9", detail: "0.0.0.0:81"}}\n', options)

@@ -179,14 +179,15 @@ def test_no_descriptor_is_left_open(server):
 
 def test_output_is_asked_for_by_numbers_that_xml_rpc_cannot_carry_and_read_strictly(server):
     line = {"seq": 2**40, "time": "t", "program": "a", "stream": "stdout", "pid": 7, "message": "é", "partial": False}
-    answer = {"schema": output.SCHEMA, "next": 2**40, "dropped": 3, "lines": [line]}
+    answer = {"schema": output.SCHEMA, "boot_id": "b", "next": 2**40, "dropped": 3, "lines": [line]}
     server.answer = http(xmlrpc.client.dumps((json.dumps(answer),), methodresponse=True).encode())
     found = client.Client(server.path).output(2**40 - 1, 10, ("a",))
-    assert found == output.Output(output.SCHEMA, 2**40, 3, (output.Line(**line),))
+    assert found == output.Output(output.SCHEMA, "b", 2**40, 3, (output.Line(**line),))
     assert xmlrpc.client.loads(server.bodies[0])[0] == (str(2**40 - 1), "10", ["a"])
     for broken in (
         {**answer, "next": "1"},
         {**answer, "schema": "other"},
+        {**answer, "boot_id": None},
         {**answer, "lines": [{**line, "pid": None}]},
     ):
         server.answer = http(xmlrpc.client.dumps((json.dumps(broken),), methodresponse=True).encode())

@@ -213,7 +213,7 @@ def test_why_tells_all_that_is_known_without_control_characters(control):
             f"  required; supervisord says BACKOFF; failed since {boots.WALL}",
             f"  last ready at {boots.WALL} by running for 1s",
             "  its last process exited with code 3; ended unasked 2 times, 4 restarts",
-            "  started again because of: exit 3, signal 1",
+            "  started again because of: 3 exit, 1 signal",
             "  its latest process was ready 2.500 s after its start",
             "  it says: loading",
             "  | one",

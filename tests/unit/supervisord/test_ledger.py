@@ -60,9 +60,9 @@ def test_a_program_that_needs_no_time_is_ready_when_it_was_forked():
 @pytest.mark.parametrize(
     ("state", "ended", "now", "reason"),
     [
-        (entries.EXITED, FAILED_EXIT, snapshot.FAILED, "exited with code 7, and it is not a one-shot"),
+        (entries.EXITED, FAILED_EXIT, snapshot.FAILED, "exited with code 7"),
         (entries.EXITED, OK, snapshot.FAILED, "exited with code 0, and it is not a one-shot"),
-        (entries.EXITED, KILLED, snapshot.FAILED, "was killed by signal 9, and it is not a one-shot"),
+        (entries.EXITED, KILLED, snapshot.FAILED, "was killed by signal 9"),
         (entries.EXITED, None, snapshot.FAILED, "exited, and it is not a one-shot"),
         (entries.BACKOFF, KILLED, snapshot.PENDING, "was killed by signal 9 too early; supervisord will try again"),
         (entries.STOPPING, None, snapshot.PENDING, "is being stopped"),

@@ -76,6 +76,16 @@ def test_the_backlog_is_bounded_and_what_does_not_fit_is_dropped_by_whole_lines_
     assert all(len(line) == 1000 for line in lines)
 
 
+def test_lines_that_come_one_by_one_and_are_printed_as_they_are_wait_together(pipe):
+    reader, writer = pipe
+    channel = output.Channel(writer)
+    fill(channel, 70)
+    assert all(channel.write(b"%05d\n" % number) for number in range(100_000))
+    assert channel.dropped == 0
+    data = drain(channel, reader)
+    assert data.splitlines()[70:] == [b"%05d" % number for number in range(100_000)]
+
+
 def test_after_a_reader_came_back_everything_is_taken_again(pipe):
     reader, writer = pipe
     channel = output.Channel(writer)

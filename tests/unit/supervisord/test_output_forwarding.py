@@ -1,4 +1,6 @@
 import json
+import os
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -165,6 +167,41 @@ def test_where_a_long_line_is_cut_behind_what_is_hidden_no_part_of_a_secret_is_l
     lines = forwarding.LineForwarder({"stdout": Sink(), "stderr": Sink()}, lambda _, text: masks.mask(text, index))
     lines.take("a", "stdout", 7, b"." * 40 + long[: 4056 - there].encode() + b"hunter22sesame" + b"." * 99 + b"\n")
     assert set(lines.last_lines("a")[0]) <= set(".*")
+
+
+@pytest.mark.parametrize(
+    ("before", "behind"), [(b" Authorization: Bearer ", b" and more"), (b" postgres://app:", b"@db:5432/x")]
+)
+@pytest.mark.parametrize("there", range(1, 64))
+def test_a_token_and_a_password_in_a_url_are_hidden_in_last_lines_where_a_line_was_cut(before, behind, there):
+    lines = forwarding.LineForwarder({"stdout": Sink(), "stderr": Sink()}, lambda _, text: masks.mask(text))
+    said = before + b"QWERTYUIOPASDFGHJKLZXCVBNM0123456789" + behind
+    lines.take("a", "stdout", 7, b"." * (lines_of.LINE_LIMIT - there) + said + b" end\n")
+    assert not any(letter in "".join(lines.last_lines("a")) for letter in ("QW", "ER", "YU", "JK", "VB", "01", "89"))
+    lines.take("a", "stdout", 7, b"\r" + b"." * (4096 - there) + said + b" " + b"." * 4096 + b"\n")
+    assert not any(letter in "".join(lines.last_lines("a")) for letter in ("QW", "ER", "YU", "JK", "VB", "01", "89"))
+
+
+@pytest.mark.parametrize("form", [serving.PLAIN, serving.PREFIXED, serving.JSON])
+def test_what_waits_for_a_reader_is_bounded_in_memory_however_short_the_lines(form):
+    """A byte was a line, and a line four hundred bytes: a million of them were 430 MiB of PID 1."""
+    reader, writer = os.pipe()
+    try:
+        channel = output.Channel(writer)
+        lines = forwarding.LineForwarder(
+            {"stdout": channel, "stderr": channel}, form=line_format.LineFormat(form, ["a"])
+        )
+        channel.write(b"x" * 200_000 + b"\n")
+        tracemalloc.start()
+        for _ in range(40_000):
+            lines.take("a", "stdout", 7, b"\n")
+        assert channel.writable()
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        os.close(reader)
+        os.close(writer)
+    assert size <= output.BACKLOG_LIMIT + 256 * 1024, "and the newest that the store keeps"
 
 
 def test_the_last_lines_are_at_most_512_bytes_and_the_newest_win():

@@ -40,7 +40,11 @@ def test_lines_are_numbered_over_all_programs_and_carry_who_said_them_when():
         output.Line(3, "1970-01-01T00:00:01.500Z", "b", "stderr", 12, "\ufffd\x1b[31m", False),
     )
     assert (answer.next, answer.dropped) == (3, 0)
-    assert ask(store, 3) == output.Output(output.SCHEMA, 3, 0, ())
+    assert ask(store, 3) == output.Output(output.SCHEMA, "", 3, 0, ())
+
+
+def test_an_answer_names_the_boot_whose_numbers_it_has():
+    assert ask(output_store.Store(1, 'of "one"')).boot_id == 'of "one"'
 
 
 def test_who_asks_again_gets_only_what_is_new_and_of_whom_he_asked():
@@ -72,7 +76,7 @@ def test_the_newest_lines_come_in_order():
     assert (messages(answer), answer.next, answer.dropped) == (["95", "96", "97", "98", "99"], 100, 0)
     assert messages(ask(store, output.NEWEST, 2, ("a",))) == ["96", "98"]
     assert len(ask(store, output.NEWEST, 1000).lines) == 100
-    assert ask(output_store.Store(1), output.NEWEST, 5) == output.Output(output.SCHEMA, 0, 0, ())
+    assert ask(output_store.Store(1), output.NEWEST, 5) == output.Output(output.SCHEMA, "", 0, 0, ())
 
 
 def test_a_number_of_another_boot_begins_anew():
@@ -188,7 +192,8 @@ def test_credentials_that_go_over_a_newline_take_no_line_away():
 def test_where_secrets_cannot_be_read_no_line_is_shown():
     store = output_store.Store(1)
     store.add("a", "stdout", 0.0, block(b"one\ntwo\n"))
-    assert messages(ask(store, hide=lambda _program, _text: masks.SHOWN)) == ["***", "***"]
+    store.add("a", "stdout", 0.0, block(b"three\n", begins_cut=True))
+    assert messages(ask(store, hide=lambda _program, _text: masks.SHOWN)) == ["***", "***", "***"]
 
 
 @given(
@@ -218,6 +223,58 @@ def test_a_secret_that_is_cut_in_two_where_a_line_grew_too_long_leaves_no_part_o
         store.add("a", "stdout", 0.0, one)
     before, behind = messages(ask(store, hide=hiding("hunter22sesame")))
     assert set(before) | set(behind) == set(".*")
+
+
+@pytest.mark.parametrize("after", [0, output.NEWEST])
+@pytest.mark.parametrize("line", [b"x" * 16_000 + b"\n", (b"x" * 999 + b"\n") * 60], ids=["long lines", "many lines"])
+def test_what_is_masked_for_an_answer_is_bounded_however_little_of_it_is_shown(after, line):
+    """Lines that are one secret are three bytes each in the answer: the whole store was masked for it, and PID 1 stood still."""
+    store = output_store.Store(100)
+    for program in range(100):
+        store.add(f"p{program}", "stdout", 0.0, block(line))
+    masked: list[int] = []
+
+    def hide(_program: str, text: str) -> str:
+        masked.append(len(text))
+        return "\n".join([masks.SHOWN] * (text.count("\n") + 1))
+
+    answer = ask(store, after, 10_000, hide=hide)
+    assert answer.lines
+    assert sum(masked) <= output_store.ANSWER_BYTES + 2 * lines.LINE_LIMIT
+    assert max(masked) <= lines.LINE_LIMIT
+
+
+def test_pages_that_are_bounded_by_what_was_masked_go_on_to_the_end():
+    store = output_store.Store(100)
+    for program in range(30):
+        store.add(f"p{program}", "stdout", 0.0, block(b"x" * 15_000 + b"\n" + b"y\n" * 50))
+    seen: list[int] = []
+    page = ask(store, hide=lambda _program, text: "\n".join([masks.SHOWN] * (text.count("\n") + 1)))
+    while page.lines:
+        seen += [one.seq for one in page.lines]
+        page = ask(store, page.next, hide=lambda _program, text: "\n".join([masks.SHOWN] * (text.count("\n") + 1)))
+    assert seen == list(range(1, 30 * 51 + 1))
+
+
+@pytest.mark.parametrize(
+    ("before", "behind"), [(b" Authorization: Bearer ", b" and more"), (b" postgres://app:", b"@db:5432/x")]
+)
+@pytest.mark.parametrize("there", range(1, 64))
+def test_a_token_and_a_password_in_a_url_are_hidden_where_a_line_is_cut(before, behind, there):
+    """What recognises them needs both halves of them, and each answer has only one."""
+    said = before + b"QWERTYUIOPASDFGHJKLZXCVBNM0123456789" + behind
+    store = output_store.Store(1)
+    for one in lines.Splitter().take(
+        "a", "stdout", 7, b"." * (lines.LINE_LIMIT - there) + said + b" " + b"." * 40 + b"\n"
+    ):
+        store.add("a", "stdout", 0.0, one)
+    shown = messages(ask(store, hide=hiding()))
+    assert len(shown) == 2
+    assert shown[0].endswith("***")
+    assert shown[1].startswith("***")
+    assert not any(
+        part in one for one in shown for part in ("QWER", "TYUI", "OPAS", "DFGH", "JKLZ", "XCVB", "NM01", "6789")
+    )
 
 
 # --- against a list of everything that was ever said --------------------------------------------------------------

@@ -49,7 +49,7 @@ def of(made: entries.Entry, now: float) -> tuple[str, str]:
         (boots.ready(plan.RUNNING), "must stay up for 1s"),
         (boots.ready(plan.NOTIFY), "has not said READY=1 yet"),
         (boots.ready(plan.DESCRIPTOR, descriptor=3), "has not written a newline to descriptor 3 yet"),
-        (boots.ready(plan.LOG, pattern="^up"), "has not printed a line that matches ^up yet"),
+        (boots.ready(plan.LOG, pattern="^up"), "a line that matches '^up' was not printed yet"),
         (boots.ready(plan.FILE, path="/run/x"), "has not made /run/x yet"),
         (boots.ready(plan.HTTP, check=boots.check(plan.HTTP)), "its http check has not passed yet"),
         (boots.ready(plan.EXEC, check=boots.check(plan.EXEC)), "its exec check has not passed yet"),
