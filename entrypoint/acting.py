@@ -30,10 +30,12 @@ def parameters(command: _Decorated) -> _Decorated:
     return command
 
 
-def run(act: Act, names: tuple[str, ...], run_dir: str, form: str, timeout: float, *, wait: bool) -> None:
-    """Do ``act`` to each of ``names`` and exit: 0 when all was done, 1 when one was not."""
-    controls = operating.Controls(rundir.RunDirectory(run_dir).supervisor_socket)
-    controls.check(names)
+def run(
+    act: Act, names: tuple[str, ...], run_dir: str, form: str, timeout: float, *, wait: bool, spare_own: bool = False
+) -> None:
+    """Do ``act`` to each of ``names`` and exit: 0 when all was done, 1 when one was not; with ``spare_own`` to none of bootseal's own."""
+    controls = operating.Controls(rundir.RunDirectory(run_dir))
+    controls.check(names, timeout, spare_own=spare_own)
     outcomes = []
     for name in dict.fromkeys(names):
         outcome = act(controls, name, timeout, wait)

@@ -58,10 +58,16 @@ class Analysis:
     blame: tuple[Blame, ...]
 
 
-def of(the_plan: plan.Plan, boot: boot_record.BootRecord, ledger: snapshot.Snapshot, now: float) -> Analysis:
+def of(
+    the_plan: plan.Plan,
+    boot: boot_record.BootRecord,
+    ledger: snapshot.Snapshot,
+    now: float,
+    elapsed: float | None = None,
+) -> Analysis:
     """Return the analysis of ``ledger``'s generation at the monotonic moment ``now``.
 
-    Raises InvalidRecord when ``boot`` is another boot's.
+    ``elapsed`` is the seal's own, where its record could be read. Raises InvalidRecord when ``boot`` is another boot's.
     """
     if boot.boot_id != ledger.boot_id:
         why = f"it is of boot {boot.boot_id}, and PID 1 of boot {ledger.boot_id}"
@@ -71,9 +77,9 @@ def of(the_plan: plan.Plan, boot: boot_record.BootRecord, ledger: snapshot.Snaps
     began = 0.0 if ledger.generation == 1 else min(spawns, default=since_stage_a)
     asked = max(0.0, since_stage_a - began)
     phases = boot.phases if ledger.generation == 1 else ()
-    sealed = boot_steps.sealed_at(ledger)
+    sealed = boot_steps.sealed_at(boot, ledger, elapsed)
     whole = critical_chain.Boot(
-        steps=boot_steps.of(the_plan, ledger, began),
+        steps=boot_steps.of(the_plan, boot, ledger, began, sealed),
         stage_a=max((one.started_seconds + one.duration_ms / 1000 for one in phases), default=None),
         handover=min(spawns) - began if spawns else None,
         is_sealed=ledger.phase == snapshot.SEALED,

@@ -99,7 +99,7 @@ def _phase(one: boot_record.PhaseTiming) -> _Row:
 
 def _program(step: boot_steps.Step, found: analysis.Analysis) -> _Row:
     held_from = found.handover or 0.0
-    spawned = found.asked if step.spawned is None else step.spawned
+    spawned = step.spawned if step.spawned is not None else found.asked if step.failed is None else step.failed
     bars = [_Bar("waiting", held_from, spawned)]
     words = [] if step.spawned is None else [f"spawned {_seconds(step.spawned)}"]
     if step.running is not None:
@@ -108,7 +108,9 @@ def _program(step: boot_steps.Step, found: analysis.Analysis) -> _Row:
         words.append(f"ready {_seconds(step.ready)}")
         bars += [_Bar("starting", step.spawned, step.ready), _Bar("ready", step.ready, max(found.asked, step.ready))]
     elif step.state == snapshot.FAILED:
-        bars.append(_Bar("failed", spawned if step.spawned is not None else held_from, found.asked))
+        failed = found.asked if step.failed is None else step.failed
+        words.append(f"failed {_seconds(failed)}")
+        bars.append(_Bar("failed", spawned if step.spawned is not None else held_from, failed))
     elif step.spawned is not None:
         bars.append(_Bar("starting", step.spawned, found.asked))
     if step.waited_for is not None:

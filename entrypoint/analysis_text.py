@@ -71,7 +71,8 @@ def _chain(found: analysis.Analysis, *, coloured: bool) -> list[str]:
 
 def _link(link: critical_chain.Link, *, coloured: bool) -> str:
     if link.at is None:
-        so_far = f" +{_seconds(link.seconds)} so far" if link.seconds is not None else ""
+        still = "" if link.state == snapshot.FAILED else " so far"
+        so_far = f" +{_seconds(link.seconds)}{still}" if link.seconds is not None else ""
         style = presenting.RED if link.state == snapshot.FAILED else presenting.YELLOW
         head = presenting.styled(f"{link.name} {link.state}{so_far}", style, coloured=coloured)
         return f"{head}: {presenting.plain(link.reason)}" if link.reason else head

@@ -4,54 +4,54 @@ Rules
 -----
 * One answer of the probe server tells readiness and programs of one moment. PID 1 is asked only when it does not answer, and
   the files are read only when neither does.
-* Every question has a deadline and every answer a limit.
-* What cannot be asked is told in the situation, with its cause; only what needs the answer raises.
+* Every question has a deadline, from its first byte to its last, and every answer a limit. Who has less time gives less, and no
+  question less than ``LEAST_SECONDS``.
+* What cannot be asked is told in the situation, with its cause; only what needs the answer raises, and then NotThere.
+* The events of a boot are told of the process that the run directory belongs to, and of no other.
 """
 
 import http.client
 import os
-import socket
+import time
 from typing import Any
 
-from contract import boot_record, decode, errors, exit_codes, files, journal, process, rundir
-from entrypoint import history, situation
+from contract import boot_record, clock, decode, errors, exit_codes, journal, rundir, snapshot, unix_http
+from entrypoint import history, presenting, situation
 
-_ASK_SECONDS = 3.0
-_COMPLETION_SECONDS = 0.5
+ASK_SECONDS = 3.0
+"""How long a question takes at most where nobody is in a hurry."""
+LEAST_SECONDS = 0.5
+COMPLETION_SECONDS = 0.5
 _ANSWER_LIMIT = 64 * 1024 * 1024
-_CLAIM_LIMIT = 200
 _EVENTS_AT_ONCE = 100_000
+_CLOCKS_DIFFER = 0.05
+"""The start of a process comes in ticks of 10 ms, and the wall clock is slewed while it runs."""
 
 
 class NotThere(errors.BootsealError):
-    """Nobody can be asked: no container of ours runs there."""
+    """Nobody can be asked: no container of ours runs there, or it does not answer."""
 
     exit_code = exit_codes.INFRASTRUCTURE_FAILURE
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout_seconds: float) -> None:
-        super().__init__("localhost", timeout=timeout_seconds)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+def allowed(end: float | None, most: float = ASK_SECONDS) -> float:
+    """Return how many seconds a question may take that should be answered by ``end`` on the monotonic clock; None: in any time."""
+    return most if end is None else max(LEAST_SECONDS, min(most, end - clock.monotonic()))
 
 
 def probe(
-    run: rundir.RunDirectory, *paths: str, timeout_seconds: float = _ASK_SECONDS
+    run: rundir.RunDirectory, *paths: str, timeout_seconds: float = ASK_SECONDS
 ) -> list[tuple[int, dict[str, Any]]]:
-    """Return status and JSON object of a GET of each of ``paths`` on one connection; raises NotThere."""
+    """Return status and JSON object of a GET of each of ``paths`` on one connection; raises NotThere, or InvalidRecord."""
     what = f"the probe server at {run.probes_socket}"
-    connection = _Connection(run.probes_socket, timeout_seconds)
+    connection = unix_http.Connection(run.probes_socket, timeout_seconds)
     try:
         return [_get(connection, path) for path in paths]
     except TimeoutError as error:
-        raise NotThere(what, f"no answer within {timeout_seconds:g} s", "it is stopped or overloaded") from error
+        raise NotThere(what, f"no answer within {timeout_seconds:.3g} s", "it is stopped or overloaded") from error
     except OSError as error:
-        raise NotThere(what, errors.describe_os_error(error), _remedy(error)) from error
+        remedy = unix_http.remedy(error, "does the container run, and is this its --run-dir?")
+        raise NotThere(what, errors.describe_os_error(error), remedy) from error
     except http.client.HTTPException as error:
         raise NotThere(what, f"its answer is not of ours: {type(error).__name__}") from error
     finally:
@@ -65,29 +65,50 @@ def _get(connection: http.client.HTTPConnection, path: str) -> tuple[int, dict[s
     return response.status, value
 
 
-def _remedy(error: OSError) -> str:
-    if isinstance(error, PermissionError):
-        return "run it as the container's user or as root"
-    return "does the container run, and is this its --run-dir?"
+def ledger(run: rundir.RunDirectory, timeout_seconds: float = ASK_SECONDS) -> snapshot.Snapshot:
+    """Return PID 1's ledger; raises NotThere, or InvalidRecord for one of another version."""
+    from supervisord import client
 
-
-def look(run: rundir.RunDirectory, *, with_meta: bool = False) -> situation.Situation:
-    """Return what is known of the container now; raises nothing of what can go wrong there."""
     try:
-        found = _by_probes(run, with_meta=with_meta)
+        return client.Client(run.supervisor_socket).snapshot(timeout_seconds=timeout_seconds)
+    except (client.Unreachable, client.Refused) as error:
+        raise not_there(error) from error
+
+
+def not_there(error: errors.BootsealError) -> NotThere:
+    """Return what is told of PID 1 that is Unreachable, or that Refused what it never refuses but at its end."""
+    from supervisord import client
+
+    if isinstance(error, client.Refused):
+        return NotThere("supervisord", f"it answers no more: {error.why}", "is it shutting down?")
+    return NotThere(error.what, error.why, error.remedy)
+
+
+def look(
+    run: rundir.RunDirectory, *, with_meta: bool = False, timeout_seconds: float | None = None
+) -> situation.Situation:
+    """Return what is known of the container now; raises nothing of what can go wrong there.
+
+    With ``timeout_seconds`` both who are asked share it; without, each has its own time.
+    """
+    end = None if timeout_seconds is None else clock.monotonic() + timeout_seconds
+    try:
+        found = _by_probes(
+            run, with_meta, ASK_SECONDS if timeout_seconds is None else allowed(end, timeout_seconds / 2)
+        )
     except errors.BootsealError as error:
         trouble = error
     else:
         return found
     try:
-        return situation.of_ledger(_ledger(run), _record(run), _short(trouble))
+        return situation.of_ledger(ledger(run, allowed(end)), _record(run), _short(trouble))
     except errors.BootsealError as error:
         troubles = (_short(trouble), _short(error))
     return _by_files(run, troubles)
 
 
-def _by_probes(run: rundir.RunDirectory, *, with_meta: bool) -> situation.Situation:
-    answers = probe(run, "/health", *(["/v1/meta"] if with_meta else []))
+def _by_probes(run: rundir.RunDirectory, with_meta: bool, seconds: float) -> situation.Situation:
+    answers = probe(run, "/health", *(["/v1/meta"] if with_meta else []), timeout_seconds=seconds)
     refused = next(((status, value) for status, value in answers if status != http.client.OK), None)
     if refused is not None:
         status, value = refused
@@ -96,31 +117,46 @@ def _by_probes(run: rundir.RunDirectory, *, with_meta: bool) -> situation.Situat
     return situation.of_health(answers[0][1], answers[1][1] if with_meta else None)
 
 
-def _ledger(run: rundir.RunDirectory, timeout_seconds: float = _ASK_SECONDS) -> Any:
-    from supervisord import client
-
-    return client.Client(run.supervisor_socket).snapshot(timeout_seconds=timeout_seconds)
-
-
 def _by_files(run: rundir.RunDirectory, troubles: tuple[str, ...]) -> situation.Situation:
+    holder = claimant(run)
     try:
         events = [entry.event for entry in journal.read(run.events, None, limit=_EVENTS_AT_ONCE).entries]
     except OSError as error:
-        events, troubles = [], (*troubles, f"{run.events}: {errors.describe_os_error(error)}")
+        why, is_denied = errors.describe_os_error(error), isinstance(error, PermissionError)
     except errors.BootsealError as error:
-        events, troubles = [], (*troubles, f"{error.what}: {error.why}")
-    story, holder = history.last_boot(events), claimant(run)
-    if holder is not None and story.pid not in {None, holder}:
-        story = history.Story()  # of an earlier boot: this one has not written its first event yet
-    return situation.of_files(story, is_alive=holder is not None, run_directory=run.path, troubles=troubles)
+        why, is_denied = error.why, False
+    else:
+        story = history.last_boot(events)
+        if holder is not None and not _is_of(story, holder, _record(run)):
+            story = history.Story()  # of an earlier boot: this one has not written its first event yet
+        return situation.of_files(story, is_alive=holder is not None, run_directory=run.path, troubles=troubles)
+    troubles = (*troubles, f"{run.events}: {why}")
+    if holder is not None or is_denied:
+        remedy = unix_http.DENIED if is_denied else "see what stands there"
+        return situation.hidden(run.path, why, remedy, troubles, is_alive=holder is not None)
+    return situation.of_files(history.Story(), is_alive=False, run_directory=run.path, troubles=troubles)
 
 
-def claimant(run: rundir.RunDirectory) -> int | None:
-    """Return the pid of the boot that the run directory belongs to, None when that does not live here: see ``rundir.claim``."""
+def _is_of(story: history.Story, holder: rundir.Holder, record: boot_record.BootRecord | None) -> bool:
+    """Say whether ``story`` is of the boot that ``holder`` is PID 1 of.
+
+    In containers every boot has the same pid. The boot record names the process and its boot; before it is written, no event
+    of this boot can be older than the process.
+    """
+    if record is not None and (record.pid1, record.pid1_start) == (holder.pid, holder.start):
+        return story.boot_id == record.boot_id
+    first = presenting.moment(story.first_at)
+    if story.pid not in {None, holder.pid} or first is None:
+        return False
+    ago = time.clock_gettime(time.CLOCK_BOOTTIME) - holder.start / os.sysconf("SC_CLK_TCK")
+    return first >= time.time() - ago - _CLOCKS_DIFFER
+
+
+def claimant(run: rundir.RunDirectory) -> rundir.Holder | None:
+    """Return the process that the run directory belongs to, None where it does not live here or that cannot be read."""
     try:
-        pid, start, _ = files.read_bounded(run.claim, _CLAIM_LIMIT).decode().split()
-        return int(pid) if process.is_alive(int(pid), int(start)) else None
-    except (OSError, ValueError, errors.BootsealError):
+        return rundir.holder(run)
+    except OSError:
         return None
 
 
@@ -132,13 +168,13 @@ def _record(run: rundir.RunDirectory) -> boot_record.BootRecord | None:
 
 
 def _short(error: errors.BootsealError) -> str:
-    return f"{error.what} does not answer: {error.why}"
+    remedy = f" ({error.remedy})" if error.remedy == unix_http.DENIED else ""
+    return f"{error.what} does not answer: {error.why}{remedy}"
 
 
 def program_names(run: rundir.RunDirectory) -> list[str]:
     """Return the manifest's programs, for a shell that completes names; raises BootsealError."""
-    ledger = _ledger(run, _COMPLETION_SECONDS)
-    return [view.name for view in ledger.programs]
+    return [view.name for view in ledger(run, COMPLETION_SECONDS).programs]
 
 
 def expect(run: rundir.RunDirectory, found: situation.Situation) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from contract import clock, errors, rundir, snapshot
-from entrypoint import asking, causes, presenting, situation
+from entrypoint import asking, causes, situation, unknown
 
 READY, SEALED, PROGRAM, REQUIREMENT = "ready", "sealed", "program", "requirement"
 _HELD_SECONDS = 1.0
@@ -39,10 +39,6 @@ class Verdict:
     why: str
 
 
-class Unknown(errors.BootsealError):
-    """What is waited for does not exist in this container."""
-
-
 def parse(text: str) -> Goal | None:
     """Return the goal ``text``: ready, sealed, program=NAME, requirement=ID; None for anything else."""
     kind, separator, name = text.partition("=")
@@ -52,7 +48,7 @@ def parse(text: str) -> Goal | None:
 
 
 def judge(goal: Goal, found: situation.Situation) -> Verdict:
-    """Say whether ``goal`` is reached in ``found``, or cannot be; raises Unknown naming what is closest."""
+    """Say whether ``goal`` is reached in ``found``, or cannot be; raises unknown.Unknown naming what is closest."""
     if found.phase == situation.ENDED:
         return Verdict(False, _lacks(found))
     if goal.kind == PROGRAM and found.programs:
@@ -71,8 +67,7 @@ def judge(goal: Goal, found: situation.Situation) -> Verdict:
 def _program(goal: Goal, found: situation.Situation) -> Verdict:
     view = found.program(goal.name)
     if view is None:
-        raise Unknown(f"program {presenting.plain(goal.name)}", "this container has none of that name",
-                      presenting.nearest(goal.name, [one.name for one in found.programs]))  # fmt: skip
+        raise unknown.error(unknown.PROGRAM, goal.name, [one.name for one in found.programs])
     if view.state == snapshot.READY:
         return Verdict(True, f"{view.name} is ready since {view.since} by {view.ready_by}")
     cause = causes.of_program(found, view)
@@ -83,8 +78,7 @@ def _program(goal: Goal, found: situation.Situation) -> Verdict:
 def _requirement(goal: Goal, found: situation.Situation) -> Verdict:
     rows = [one for one in found.requirements if goal.name in {one.id, f"{one.kind}:{one.id}"}]
     if not rows:
-        raise Unknown(f"requirement {presenting.plain(goal.name)}", "this container has none of that name",
-                      presenting.nearest(goal.name, [one.id for one in found.requirements]))  # fmt: skip
+        raise unknown.error(unknown.REQUIREMENT, goal.name, [one.id for one in found.requirements])
     return Verdict(True, f"{goal.name} is met") if rows[0].met else Verdict(None, rows[0].reason)
 
 
@@ -104,15 +98,16 @@ def _hopeless(goal: Goal, found: situation.Situation) -> bool | None:
 def wait(
     run: rundir.RunDirectory, goal: Goal, timeout_seconds: float, sleep: Callable[[float], None] = time.sleep
 ) -> Verdict:
-    """Wait until ``goal`` is reached or cannot be, at most ``timeout_seconds``; raises Unknown.
+    """Wait until ``goal`` is reached or cannot be, at most ``timeout_seconds``; raises unknown.Unknown.
 
-    The verdict's ``reached`` is None when the time is over.
+    The verdict's ``reached`` is None when the time is over. It is looked once at least, and no question has less than
+    ``asking.LEAST_SECONDS``.
     """
     end = clock.monotonic() + timeout_seconds
     earlier: str | None = None
     was_seen = is_looked = False
     while True:
-        found = asking.look(run)
+        found = asking.look(run, timeout_seconds=min(2 * asking.ASK_SECONDS, end - clock.monotonic()))
         if not is_looked and found.phase == situation.ENDED:
             earlier = found.boot_id
         is_looked, was_seen = True, was_seen or found.is_alive
@@ -137,9 +132,10 @@ def _pause(
     """Let time pass: until the seal where that is next, else a moment."""
     if goal.kind in {READY, SEALED} and not found.sealed_at and found.told_by == situation.PROBES:
         held = int(seconds * 1000)
+        most = seconds + asking.LEAST_SECONDS
         try:
             began = clock.monotonic()
-            status, _ = asking.probe(run, f"/startupz?wait={held}ms", timeout_seconds=seconds + _HELD_SECONDS)[0]
+            status, _ = asking.probe(run, f"/startupz?wait={held}ms", timeout_seconds=most)[0]
             if status == 200 or clock.monotonic() - began >= _PAUSE_SECONDS:
                 return
         except errors.BootsealError:

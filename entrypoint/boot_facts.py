@@ -13,11 +13,14 @@ import socket
 from contract import boot_record, errors, rundir
 from entrypoint import asking
 from manifest import plan as plans
+from supervisord import client
+
+_ASK_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Door:
-    """A socket or port of a boot: ``answer`` is "" when it answers, else why not."""
+    """A socket of a boot: ``answer`` is "" when it answers, else why not."""
 
     what: str
     where: str
@@ -26,12 +29,16 @@ class Door:
 
 @dataclasses.dataclass(frozen=True)
 class Booted:
-    """The boot that the run directory belongs to; ``problem`` says how its plan is not what it booted with."""
+    """The boot that the run directory belongs to; ``problem`` says how its plan is not what it booted with.
+
+    ``uid`` is its PID 1's, None where the kernel does not say.
+    """
 
     pid1: int
     plan_directory: str
     problem: str
     doors: tuple[Door, ...]
+    uid: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,16 +69,41 @@ def booted(run: rundir.RunDirectory) -> Booted | None:
         problem = f"{run.boot_record}: {errors.describe_os_error(error)}"
     except errors.BootsealError as error:
         problem = f"{error.what}: {error.why}"
-    return Booted(holder, directory, problem, _doors(run))
+    return Booted(holder.pid, directory, problem, _doors(run), _uid(holder.pid))
 
 
 def _doors(run: rundir.RunDirectory) -> tuple[Door, ...]:
-    every = (
-        ("PID 1's RPC", run.supervisor_socket),
-        ("PID 1's ledger feed", run.ledger_socket),
-        ("the probe server", run.probes_socket),
+    """Return the doors; that the kernel lets us in says nothing, so who is behind one is asked for an answer where he gives one."""
+    return (
+        Door("PID 1's RPC", run.supervisor_socket, _ask_pid1(run)),
+        Door("PID 1's ledger feed", run.ledger_socket, _knock(run.ledger_socket)),
+        Door("the probe server", run.probes_socket, _ask_probes(run)),
     )
-    return tuple(Door(what, path, _knock(path)) for what, path in every)
+
+
+def _ask_pid1(run: rundir.RunDirectory) -> str:
+    try:
+        client.Client(run.supervisor_socket).summary(timeout_seconds=_ASK_SECONDS)
+    except errors.BootsealError as error:
+        return error.why
+    return ""
+
+
+def _ask_probes(run: rundir.RunDirectory) -> str:
+    try:
+        asking.probe(run, "/health", timeout_seconds=_ASK_SECONDS)
+    except errors.BootsealError as error:
+        return error.why
+    return ""
+
+
+def _uid(pid: int) -> int | None:
+    """Return the effective uid of ``pid``; who owns /proc/PID does not say it, of a process that is not dumpable (proc(5))."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            return next((int(line.split()[2]) for line in file if line.startswith("Uid:")), None)
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _knock(path: str) -> str:

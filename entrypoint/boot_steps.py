@@ -2,16 +2,18 @@
 
 Rules
 -----
-* Moments are PID 1's (``contract.snapshot.Timeline``), in seconds since this generation began; who waits for whom is the plan's
-  to say.
+* Moments are PID 1's (``contract.snapshot.Timeline``), which count from Stage A, also in later generations; those of a Step count
+  from where its generation began. Who waits for whom is the plan's to say.
 * A program that was ready more than once before the seal counts with its last readiness there; one that is not ready now counts
   as not ready while the generation is not sealed. What followed the seal is no part of the boot.
+* Sealed is the moment that the seal tells of itself; its program is done a little later. Failed is since when it is so.
 * A need was met when it last came to be so before the program was spawned, as far as its first and its latest process tell.
 """
 
 from collections.abc import Mapping
 
-from contract import records, snapshot
+from contract import boot_record, records, snapshot
+from entrypoint import presenting
 from manifest import plan
 from supervisord import readiness_book
 
@@ -26,7 +28,8 @@ class Step:
     """One program: when it was spawned, RUNNING to supervisor and ready, None where it was not.
 
     ``waited_for`` is the need that was met last before it was spawned, ``released`` when that was; both None where it needs
-    nothing or was never spawned. ``unmet`` are the needs that are not met now.
+    nothing or was never spawned. ``unmet`` are the needs that are not met now. ``failed`` is since when it is failed, None where
+    it is not; ``final``: for good.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Step:
     waited_for: str | None
     released: float | None
     unmet: tuple[str, ...]
+    failed: float | None = None
+    final: bool = False
 
     @property
     def is_awaited(self) -> bool:
@@ -50,37 +55,61 @@ class Step:
         return self.required and self.kind != SEAL
 
     def seconds(self, asked: float) -> float | None:
-        """Return how long it itself took, up to ``asked`` where it still tries.
+        """Return how long it itself took: until it was ready, until it failed, or up to ``asked`` where it still tries.
 
-        None where it was never spawned, or ended without having been ready.
+        None where it was never spawned, or ended without having been ready or having failed.
         """
         if self.spawned is None:
             return None
-        until = self.ready if self.ready is not None else asked if self.has_process else None
+        ends = (self.ready, self.failed, asked if self.has_process else None)
+        until = next((one for one in ends if one is not None), None)
         return None if until is None else max(0.0, until - self.spawned)
 
 
-def of(the_plan: plan.Plan, ledger: snapshot.Snapshot, began: float) -> tuple[Step, ...]:
+def of(
+    the_plan: plan.Plan, boot: boot_record.BootRecord, ledger: snapshot.Snapshot, began: float, sealed: float | None
+) -> tuple[Step, ...]:
     """Return the steps in the order of their spawns; programs that were never spawned come last, in the plan's order.
 
-    ``began`` is the generation's beginning in seconds since Stage A began.
+    ``began`` is the generation's beginning and ``sealed`` its seal, both in seconds since Stage A began.
     """
     views = {view.name: view for view in ledger.programs}
-    sealed = sealed_at(ledger)
-    steps = [_step(one, views, sealed, began, ledger.phase) for one in the_plan.programs if one.name in views]
+    steps = [
+        _step(one, views, boot, sealed=sealed, began=began, phase=ledger.phase)
+        for one in the_plan.programs
+        if one.name in views
+    ]
     return tuple(sorted(steps, key=lambda step: (step.spawned is None, step.spawned or 0.0)))
 
 
-def sealed_at(ledger: snapshot.Snapshot) -> float | None:
-    """Return when ``ledger``'s generation was sealed in seconds since Stage A began; None where it is not, or nobody knows."""
-    if ledger.phase != snapshot.SEALED:
+def sealed_at(boot: boot_record.BootRecord, ledger: snapshot.Snapshot, elapsed: float | None) -> float | None:
+    """Return when ``ledger``'s generation was sealed in seconds since Stage A began; None where it is not, or nobody knows.
+
+    ``elapsed`` is the record's own, which counts from there in the first generation; where it is None PID 1's time of day counts,
+    within what the monotonic clock allows: later than who was ready before it, not later than the end of its program.
+    """
+    if ledger.phase != snapshot.SEALED or ledger.seal is None:
         return None
-    return next((view.first.ready for view in ledger.programs if view.role == SEAL), None)
+    if elapsed is not None and ledger.generation == 1:
+        return elapsed
+    done = next((view.first.ready for view in ledger.programs if view.role == SEAL), None)
+    at = _since_stage_a(boot, ledger.seal.at)
+    if at is None or done is None:
+        return done if at is None else at
+    ready = [_last_by(done, one.first.ready, one.latest.ready) for one in ledger.programs if one.required]
+    return min(done, max([at, *(one for one in ready if one is not None)]))
+
+
+def _since_stage_a(boot: boot_record.BootRecord, stamp: str) -> float | None:
+    began, at = presenting.moment(boot.started_at), presenting.moment(stamp)
+    return None if began is None or at is None else max(0.0, at - began)
 
 
 def _step(
     program: plan.ProgramPlan,
     views: Mapping[str, snapshot.ProgramView],
+    boot: boot_record.BootRecord,
+    *,
     sealed: float | None,
     began: float,
     phase: str,
@@ -91,6 +120,9 @@ def _step(
         ready = _last_by(sealed, ready, view.latest.ready) or ready
     elif phase != snapshot.SEALED:
         ready = view.latest.ready if view.state == snapshot.READY else None
+    failed = _since_stage_a(boot, view.since) if view.state == snapshot.FAILED else None
+    if failed is not None and spawned is not None:
+        failed = max(failed, spawned)
     released, waited_for = None, None
     if spawned is not None:
         met = [(_met(views[name], needed[name], spawned), name) for name in needed if name in views]
@@ -110,6 +142,8 @@ def _step(
         waited_for=waited_for,
         released=_since(released, began),
         unmet=tuple(name for name in needed if not _is_met(views.get(name), needed[name])),
+        failed=_since(failed, began),
+        final=view.final,
     )
 
 

@@ -12,17 +12,13 @@ import dataclasses
 import itertools
 import re
 
-from contract import snapshot
+from contract import reasons, snapshot
 from entrypoint import situation
 
 PROGRAM, BOOT = "program", "boot"
 """The kinds of the rows that are programs, and of the boot as a whole: see ``probes.readiness``."""
-
-_LAST_WORDS = "; its last output: "
-"""What divides a boot's failure from what its program printed last: ``supervisord.outcome``."""
-_WAITS = re.compile(r"waits for (?P<names>[a-z0-9-]+(?:, [a-z0-9-]+)*)")
-_NEEDS = re.compile(r"needs (?P<names>[a-z0-9-]+), which ")
-"""How the ledger says that a program is held up by others: ``supervisord.ledger.obstacle``."""
+_NAMED = frozenset({"mount", "check"})
+"""The kinds of which there are several, and whose reasons do not say which."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +41,7 @@ def first(found: situation.Situation) -> Cause | None:
         return _of_ledger(found)
     for row in found.missing:
         return _of_row(found, row)
-    told = found.reason.partition(_LAST_WORDS)[0] if found.last_lines else found.reason
+    told = reasons.without_last_output(found.reason) if found.last_lines else found.reason
     return Cause(told, BOOT, found.culprit, found.since or "", (), found.last_lines)
 
 
@@ -67,8 +63,7 @@ def of_program(found: situation.Situation, view: snapshot.ProgramView) -> Cause 
 
 def holding(view: snapshot.ProgramView) -> tuple[str, ...]:
     """Return the programs that ``view`` is held up by, in the ledger's words; none when it is its own cause."""
-    told = _WAITS.fullmatch(view.reason) or _NEEDS.match(view.reason)
-    return tuple(told["names"].split(", ")) if told else ()
+    return reasons.holding(view.reason)
 
 
 def _is_missed(view: snapshot.ProgramView) -> bool:
@@ -90,8 +85,8 @@ def _of_row(found: situation.Situation, row: situation.Missing) -> Cause:
         return _of_program(found, view)
     if found.failure and row.kind == BOOT:
         return _of_failure(found, row.reason, row.since)
-    subject = f"{row.id}: {row.reason}" if row.kind == PROGRAM else row.reason
-    return Cause(subject, row.kind, row.id, row.since)
+    subject = f"{row.id}: " if row.kind == PROGRAM else f"{row.kind} {row.id}: " if row.kind in _NAMED else ""
+    return Cause(f"{subject}{row.reason}", row.kind, row.id, row.since)
 
 
 def _of_failure(found: situation.Situation, told: str, since: str) -> Cause:

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 import click
 
 from contract import errors, exit_codes, version
+from entrypoint import presenting
 
 COMMANDS = {
     "check": "Judge a manifest.",
@@ -152,8 +153,13 @@ def _discard(stream: TextIO | None) -> None:
 def _usage_error(error: click.ClickException) -> int:
     context = getattr(error, "ctx", None)
     remedy = f" (see `{context.command_path} --help`)" if context else ""
-    click.echo(f"bootseal: {error.format_message().rstrip('.')}{remedy}", err=True)
+    click.echo(f"bootseal: {_lines(error.format_message().rstrip('.'))}{remedy}", err=True)
     return exit_codes.USAGE_ERROR
+
+
+def _lines(text: str) -> str:
+    """Return what click says, of several lines perhaps; it repeats what was given on the command line."""
+    return "\n".join(map(presenting.plain, text.split("\n")))
 
 
 def _command(argv: list[str] | None) -> str:
@@ -165,7 +171,7 @@ def _command(argv: list[str] | None) -> str:
 
 def _fail(text: str, command: str = "") -> int:
     try:
-        click.echo(f"bootseal{command}: {text}", err=True)
+        click.echo(f"bootseal{command}: {presenting.plain(text)}", err=True)
     except OSError:
         _discard(sys.stderr)
     return exit_codes.GENERIC_FAILURE

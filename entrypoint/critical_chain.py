@@ -4,7 +4,7 @@ Rules
 -----
 * It goes from the seal to the program that was ready last, to what that waited for, and so on to supervisord and Stage A.
 * Of a generation that is not sealed it begins with who keeps it from that: a program that is not ready though it has all it
-  needs, of several the one that tries longest; and it names who waits for that one.
+  needs: of several the first that failed for good, else the one that tries longest; and it names who waits for that one.
 * A link counts with the moment in which it met the need of the link before it, which is all that mattered there.
 * The seal's own time begins when the last program was ready, supervisord's when Stage A ended.
 """
@@ -143,9 +143,25 @@ def _waiting(late: Sequence[boot_steps.Step], nearest: str) -> Link:
 
 
 def _held_back(late: Sequence[boot_steps.Step], by_name: Mapping[str, boot_steps.Step]) -> list[boot_steps.Step]:
-    """Return the way from one of ``late`` to who keeps it from being ready; of several ways there the longest."""
+    """Return the way from one of ``late`` to who keeps it from being ready; of several ways there the longest.
+
+    Who failed for good comes before all who may still become ready: waiting helps nobody there.
+    """
     ways = [_way(step, by_name) for step in late]
-    return min(ways, key=lambda way: (way[-1].spawned is None, way[-1].spawned or 0.0, way[-1].name, -len(way)))
+    return min(
+        ways,
+        key=lambda way: (
+            not _is_lost(way[-1]),
+            way[-1].spawned is None,
+            way[-1].spawned or 0.0,
+            way[-1].name,
+            -len(way),
+        ),
+    )
+
+
+def _is_lost(step: boot_steps.Step) -> bool:
+    return step.state == snapshot.FAILED and step.final
 
 
 def _way(step: boot_steps.Step, by_name: Mapping[str, boot_steps.Step]) -> list[boot_steps.Step]:

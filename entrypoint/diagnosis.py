@@ -193,7 +193,7 @@ def _software(facts: machine.Facts) -> Iterator[Finding]:
         )
     else:
         yield Finding(OK, "python", f"{facts.python} in {facts.prefix}")
-    if not facts.engines and not facts.in_container:
+    if not facts.engines and not facts.engines_broken and not facts.in_container:
         yield Finding(
             WARN, "engine", "no container engine", "install podman to build and run images; `bootseal up` needs none"
         )
@@ -202,6 +202,8 @@ def _software(facts: machine.Facts) -> Iterator[Finding]:
             yield Finding(WARN, name, f"{said}: it refuses {facts.cgroups} cgroups", "install runc")
         else:
             yield Finding(OK, name, said)
+    for name, why in facts.engines_broken.items():
+        yield Finding(WARN, name, why, f"`{name} --version` must answer; `bootseal up` needs no engine")
 
 
 def _plan(facts: machine.Facts) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import time
 from typing import Any, Protocol, Self
 
 from entrypoint import progress
-from manifest import plan
+from manifest import plan, serving
 
 _TICK_SECONDS = 0.1
 _STYLES = {"ready": "green", "failed": "red", "started": "yellow", "waiting": "dim", progress.WITHHELD: "yellow"}
@@ -69,22 +69,47 @@ def _warning(event: dict[str, Any]) -> str:
     return progress.printable(f"warning: {event['event']} {subject}: {event.get('reason', '')}".rstrip(": "))
 
 
+def _detail(probes: plan.ProbesPlan) -> str:
+    """Return where somebody here is answered detail and the page, "" where nobody is over TCP."""
+    match probes.detail.reach:
+        case serving.LOOPBACK | serving.OPEN:
+            return _url(probes.host, probes.port)
+        case serving.OWN:
+            return _url(probes.detail.host, probes.detail.port)
+        case _:
+            return ""
+
+
+def _url(host: str | None, port: int | None) -> str:
+    """Return the address for a browser of this machine."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host or "", host or "")  # noqa: S104  # it is where to look, not where to listen
+    return f"http://{f'[{here}]' if ':' in here else here}:{port}"
+
+
 class _Places:
     """Where things are, for the lines a person copies."""
 
     def __init__(self, file: str, loaded: plan.LoadedPlan, state: str) -> None:
         self.title = f"bootseal up {file}"
-        self.probes = f"http://{loaded.plan.probes.host}:{loaded.plan.probes.port}"
+        probes = loaded.plan.probes
+        self.probes = _url(probes.host, probes.port)
+        self.detail = _detail(probes)
+        self.run = loaded.plan.run_directory
         self.config = loaded.config_path
         self.output = f"{state}/output.log"
 
     def lines(self) -> list[str]:
         """Return what a person may want next."""
-        control = os.path.join(sys.prefix, "bin", "supervisorctl")
+        control, bootseal = (
+            shlex.quote(os.path.join(sys.prefix, "bin", name)) for name in ("supervisorctl", "bootseal")
+        )
+        page = [f"page     {self.detail}/"] if self.detail else []
         return [
-            f"probes   {self.probes}/ready  {self.probes}/health",
-            f"control  {shlex.quote(control)} -c {shlex.quote(self.config)} status",
+            f"probes   {self.probes}/ready{f'  {self.detail}/health' if self.detail else ''}",
+            f"control  {control} -c {shlex.quote(self.config)} status",
             f"output   {self.output}",
+            *page,
+            f"status   {bootseal} status --run-dir {shlex.quote(self.run)}",
         ]
 
     def last_output(self) -> list[str]:

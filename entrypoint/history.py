@@ -10,12 +10,15 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from contract import reasons
+
 
 @dataclasses.dataclass(frozen=True)
 class Story:
     """The last boot, by its events.
 
-    ``pid`` is PID 1's, None where its first event is not there any more. ``phase`` is the phase of Stage A that has begun and not ended, "" for none, and ``phase_since`` when it began;
+    ``pid`` is PID 1's and ``started_at`` the start, None and "" where its first event is not there any more; ``first_at`` is of the
+    oldest that is. ``phase`` is the phase of Stage A that has begun and not ended, "" for none, and ``phase_since`` when it began;
     ``supervised`` says that supervisord took over. ``failure`` is the cause of a failed boot, ``ending`` of a container that
     ended by itself, ``stop`` when somebody asked for its end; "" for none. ``program`` is who failed last before the end, not
     counting those that only needed another, with its ``last_output``. Times are RFC 3339.
@@ -33,6 +36,7 @@ class Story:
     stop: str = ""
     program: str = ""
     last_output: tuple[str, ...] = ()
+    first_at: str = ""
     last_at: str = ""
 
 
@@ -44,7 +48,7 @@ def last_boot(events: Iterable[dict[str, Any]]) -> Story:
         if not isinstance(boot_id, str) or not boot_id:
             continue
         if boot_id != story.boot_id:
-            story = Story(boot_id=boot_id)
+            story = Story(boot_id=boot_id, first_at=_text(event, "time"))
         story = _after(dataclasses.replace(story, last_at=_text(event, "time")), event)
     return story
 
@@ -64,9 +68,7 @@ def _after(story: Story, event: dict[str, Any]) -> Story:
             return dataclasses.replace(story, sealed_at=story.sealed_at or _text(event, "time"))
         case "BootstrapFailed" if not story.failure:
             return dataclasses.replace(story, failure=f"{_text(event, 'phase')}: {_text(event, 'cause')}")
-        case "ProgramFailed" if (
-            not story.failure and not story.ending and not _text(event, "reason").startswith("needs ")
-        ):
+        case "ProgramFailed" if not story.failure and not story.ending and not reasons.holding(_text(event, "reason")):
             return dataclasses.replace(story, program=_text(event, "program"), last_output=_lines(event))
         case "ContainerEnding" if not story.ending:
             program, lines = _text(event, "program"), _lines(event)

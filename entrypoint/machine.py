@@ -71,6 +71,7 @@ class Facts:
     descriptors_hard: int
     clock: float
     engines: dict[str, str]
+    engines_broken: dict[str, str]
     python: str
     prefix: str
     libraries_missing: tuple[str, ...]
@@ -85,6 +86,7 @@ def collect(run: rundir.RunDirectory, plan_directory: str | None) -> Facts:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     kind, groups = _cgroups()
     booted = boot_facts.booted(run)
+    engines, broken = _engines()
     return Facts(
         kernel=platform.release(),
         landlock=version,
@@ -97,7 +99,7 @@ def collect(run: rundir.RunDirectory, plan_directory: str | None) -> Facts:
         no_new_privileges={"0": False, "1": True}.get(status.get("NoNewPrivs", "")),
         seccomp={"0": "disabled", "1": "strict", "2": "filter"}.get(status.get("Seccomp", "")),
         root_read_only=bool(os.statvfs("/").f_flag & os.ST_RDONLY),
-        place=_place(run.path),
+        place=_place(run.path, booted),
         cgroups=kind,
         memory_limit=_first_number(groups, "memory", ("memory.max", "memory.limit_in_bytes")),
         memory_used=_first_number(groups, "memory", ("memory.current", "memory.usage_in_bytes")),
@@ -106,7 +108,8 @@ def collect(run: rundir.RunDirectory, plan_directory: str | None) -> Facts:
         descriptors_soft=soft,
         descriptors_hard=hard,
         clock=time.time(),
-        engines=_engines(),
+        engines=engines,
+        engines_broken=broken,
         python=platform.python_version(),
         prefix=sys.prefix,
         libraries_missing=tuple(name for name in LIBRARIES if importlib.util.find_spec(name) is None),
@@ -164,15 +167,16 @@ def _has_pidfd() -> bool:
 
 
 def _in_container() -> bool:
+    """Engines leave a file (podman's is hidden by a tmpfs at /run) or a variable; or PID 1 is ours."""
     marks = ("/run/.containerenv", "/.dockerenv")
     return (
         any(os.path.exists(mark) for mark in marks)
-        or "KUBERNETES_SERVICE_HOST" in os.environ
-        or _read("/proc/1/comm").strip() == "supervisord"
+        or not {"KUBERNETES_SERVICE_HOST", "container"}.isdisjoint(os.environ)
+        or "supervisord.pid1" in _read("/proc/1/cmdline").split("\0")
     )
 
 
-def _place(path: str) -> Place:
+def _place(path: str, booted: boot_facts.Booted | None) -> Place:
     nearest = path
     while not os.path.isdir(nearest) and nearest != "/":
         nearest = os.path.dirname(nearest) or "/"
@@ -189,17 +193,21 @@ def _place(path: str) -> Place:
         filesystem=_filesystem(nearest),
         read_only=bool(system.f_flag & os.ST_RDONLY),
         free_bytes=system.f_bavail * system.f_frsize,
-        problem=_unusable(path, nearest, status),
+        problem=_unusable(path, nearest, status, booted),
     )
 
 
-def _unusable(path: str, nearest: str, status: os.stat_result) -> str:
+def _unusable(path: str, nearest: str, status: os.stat_result, booted: boot_facts.Booted | None) -> str:
+    """Return why no boot of ours can use ``path``; where one lives already, whether it is as that boot needs it, whoever asks."""
     try:
         rundir.check_socket_paths(path)
+        if booted is not None:
+            rundir.judge_ownership(path, status, status.st_uid if booted.uid is None else booted.uid)
+            return ""
         if nearest == path:
             rundir.judge_ownership(f"run directory {path}", status, os.geteuid())
     except errors.BootsealError as error:
-        return error.why
+        return error.why if booted is None else error.why.replace("this process is", "the boot there is")
     return "" if os.access(nearest, os.W_OK | os.X_OK) else f"{nearest} cannot be written by uid {os.geteuid()}"
 
 
@@ -237,8 +245,9 @@ def _first_number(groups: dict[str, str], controller: str, names: Sequence[str])
     return None
 
 
-def _engines() -> dict[str, str]:
-    found = {}
+def _engines() -> tuple[dict[str, str], dict[str, str]]:
+    """Return what each engine that is here says of its version, and of each that cannot say it why."""
+    found, broken = {}, {}
     for name in ENGINES:
         path = shutil.which(name)
         if path is None:
@@ -247,12 +256,19 @@ def _engines() -> dict[str, str]:
             said = subprocess.run(
                 [path, "--version"], capture_output=True, text=True, timeout=_ENGINE_SECONDS, check=False
             )
-            found[name] = (said.stdout or said.stderr).strip().partition("\n")[0][
-                :200
-            ] or f"exit code {said.returncode}"
         except (OSError, subprocess.SubprocessError) as error:
-            found[name] = f"does not answer: {type(error).__name__}"
-    return found
+            broken[name] = f"does not answer: {type(error).__name__}"
+            continue
+        version = _first_line(said.stdout)
+        if said.returncode == 0 and version:
+            found[name] = version
+        else:
+            broken[name] = f"exit code {said.returncode}: {_first_line(said.stderr)}".rstrip(": ")
+    return found, broken
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0][:200]
 
 
 NEEDED = privileges.NEEDED

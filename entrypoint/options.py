@@ -60,6 +60,24 @@ def absolute_times(command: _Decorated) -> _Decorated:
     )
 
 
+def complete_goal(context: click.Context, _parameter: click.Parameter, start: str) -> list[Any]:
+    """Return what can be waited for that begins with ``start``, for a shell; without names where the container is not there."""
+    from entrypoint import asking, awaiting
+
+    run = rundir.RunDirectory(context.params.get("run_dir") or rundir.DEFAULT)
+    try:
+        found = asking.look(run, timeout_seconds=asking.COMPLETION_SECONDS)
+    except (errors.BootsealError, OSError):
+        programs, requirements = ["NAME"], ["ID"]
+    else:
+        programs = [view.name for view in found.programs] or ["NAME"]
+        requirements = [one.id for one in found.requirements] or ["ID"]
+    goals = [awaiting.READY, awaiting.SEALED]
+    goals += [f"{awaiting.PROGRAM}={name}" for name in programs]
+    goals += [f"{awaiting.REQUIREMENT}={one}" for one in requirements]
+    return [shell_completion.CompletionItem(one) for one in goals if one.startswith(start)]
+
+
 def complete_program(context: click.Context, _parameter: click.Parameter, start: str) -> list[Any]:
     """Return the programs whose names begin with ``start``, for a shell; none where the container cannot be asked quickly."""
     from entrypoint import asking

@@ -99,10 +99,10 @@ def moment(text: str) -> float | None:
 def ago(text: str | None, now: float, *, absolute: bool = False) -> str:
     """Return the RFC 3339 ``text`` as the time that passed until ``now`` (seconds since the epoch): ``3m12s``.
 
-    As it is where ``absolute`` is asked for, and where it is no time; "" for None.
+    As it is, made ``plain``, where ``absolute`` is asked for and where it is no time; "" for None.
     """
     at = moment(text) if text else None
-    return (text or "") if absolute or at is None else span(now - at)
+    return plain(text or "") if absolute or at is None else span(now - at)
 
 
 def span(seconds: float) -> str:

@@ -11,14 +11,15 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from contract import boot_record, decode, snapshot
-from entrypoint import history
+from contract import boot_record, decode, errors, snapshot
+from entrypoint import history, presenting
 
 PROBES, LEDGER, RECORD, NOTHING = "probes", "ledger", "record", "nothing"
 """Who told: the probe server; PID 1; the files of the run directory; nobody."""
 
-STARTING, ENDED, ABSENT = "starting", "ended", "absent"
-"""Phases beside those of the ledger: Stage A works, or PID 1 does not answer yet; PID 1 is gone; there never was a boot here."""
+STARTING, ENDED, ABSENT, HIDDEN = "starting", "ended", "absent", "hidden"
+"""Phases beside those of the ledger: Stage A works, or PID 1 does not answer yet; PID 1 is gone; there never was a boot here; we may
+not look."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Situation:
     """The container now.
 
     ``ready`` is None where nobody says; ``reason`` is one sentence, "" when ready; ``since`` when it became what it is, RFC 3339,
-    None where that is not known. ``phase`` is the ledger's, or one of the three of this module. ``culprit`` and ``last_lines``
+    None where that is not known. ``phase`` is the ledger's, or one of the four of this module. ``culprit`` and ``last_lines``
     are of the program that a boot failed for, where only the events tell. ``troubles`` say who could not be asked, and why.
     ``endpoints`` and ``log_level`` are what the server says of itself in /v1/meta.
     """
@@ -97,14 +98,14 @@ def of_health(health: dict[str, Any], meta: dict[str, Any] | None = None) -> Sit
     level = meta.get("log_level")
     return Situation(
         told_by=PROBES,
-        phase=_text(health, "phase") or STARTING,
+        phase=_phase(health),
         ready=is_ready,
         reason="" if is_ready else _text(readiness, "reason") or "the probe server does not say why",
-        since=_text(readiness, "since") or (missing[0].since if missing else None),
+        since=_time(readiness, "since") or (missing[0].since if missing else None),
         boot_id=_text(boot, "id"),
         generation=_number(boot, "generation"),
-        started_at=_text(boot, "started_at"),
-        sealed_at=_text(boot, "sealed_at") or None,
+        started_at=_time(boot, "started_at"),
+        sealed_at=_time(boot, "sealed_at") or None,
         failure=_text(boot, "failure"),
         name=_text(meta, "name"),
         missing=missing,
@@ -134,16 +135,25 @@ def of_ledger(ledger: snapshot.Snapshot, boot: boot_record.BootRecord | None, tr
     )
 
 
+def hidden(run_directory: str, why: str, remedy: str, troubles: tuple[str, ...], *, is_alive: bool) -> Situation:
+    """Return the situation of who can neither ask anybody nor read the events, and ``why``: nothing is said of the boot but that it runs."""
+    told = "it runs and cannot be asked" if is_alive else f"{run_directory} cannot be looked into"
+    return Situation(NOTHING, HIDDEN, None, f"{told}: {why} ({remedy})", troubles=troubles)
+
+
 def of_files(story: history.Story, *, is_alive: bool, run_directory: str, troubles: tuple[str, ...]) -> Situation:
     """Return the situation by the events of the last boot; ``is_alive`` says whether its PID 1 runs."""
     if not story.boot_id and not is_alive:
         return Situation(NOTHING, ABSENT, None, f"no boot is known in {run_directory}", troubles=troubles)
     reason, since = _by_story(story, is_alive=is_alive)
     failure = story.failure or story.ending
+    is_silent = is_alive and not failure and not story.stop
+    is_sealed = is_silent and bool(story.sealed_at)
+    is_cut = is_silent and bool(story.boot_id) and not story.started_at
     return Situation(
         told_by=RECORD,
-        phase=STARTING if is_alive else ENDED,
-        ready=False,
+        phase=snapshot.SEALED if is_sealed else STARTING if is_alive else ENDED,
+        ready=None if is_sealed or is_cut else False,
         reason=reason,
         since=since or None,
         boot_id=story.boot_id,
@@ -166,6 +176,10 @@ def _by_story(story: history.Story, *, is_alive: bool) -> tuple[str, str]:
         return f"it was asked to stop{'' if is_alive else ', and did'}", story.stop
     if not is_alive:
         return "its PID 1 is gone and left no word: was it killed, or does it run out of sight?", story.last_at
+    if story.sealed_at:
+        return f"it was sealed at {story.sealed_at}; PID 1 does not answer", story.last_at
+    if story.boot_id and not story.started_at:
+        return "it runs and does not answer; its events do not reach back to its start", story.last_at
     if story.phase:
         return f"it boots: Stage A is in the phase {story.phase}", story.phase_since
     if story.supervised:
@@ -207,6 +221,21 @@ def _list(value: dict[str, Any], key: str) -> list[Any]:
 def _text(value: dict[str, Any], key: str) -> str:
     found = value.get(key)
     return found if isinstance(found, str) else ""
+
+
+def _time(value: dict[str, Any], key: str) -> str:
+    """Return a time; "" where there is none. Raises InvalidRecord for what is no time: a sealed_at alone says that it is sealed."""
+    found = _text(value, key)
+    if found and presenting.moment(found) is None:
+        raise errors.InvalidRecord("the answer of /health", f"its {key} is no time")
+    return found
+
+
+def _phase(health: dict[str, Any]) -> str:
+    found = _text(health, "phase")
+    if found and found not in {snapshot.BOOTING, snapshot.SEALED, snapshot.HELD, snapshot.STOPPING}:
+        raise errors.InvalidRecord("the answer of /health", "its phase is none of the ledger's")
+    return found or STARTING
 
 
 def _number(value: dict[str, Any], key: str) -> int:

@@ -70,7 +70,9 @@ def _boot(found: situation.Situation, look: Look) -> list[str]:
         name = f"{presenting.plain(found.name)}, " if found.name else ""
         when = presenting.ago(found.started_at, look.now, absolute=look.absolute)
         began = f", began {when}{'' if look.absolute else ' ago'}" if when else ""
-        told.append(f"{name}boot {presenting.plain(found.boot_id[:_ID_LENGTH])}{generation}, {found.phase}{began}")
+        told.append(
+            f"{name}boot {presenting.plain(found.boot_id[:_ID_LENGTH])}{generation}, {presenting.plain(found.phase)}{began}"
+        )
     if found.ready is None and (cause := causes.first(found)) and cause.sentence != found.reason:
         told.append(presenting.plain(cause.sentence))
     told += [presenting.plain(one) for one in found.troubles if found.told_by != situation.LEDGER]
@@ -86,7 +88,7 @@ def _programs(found: situation.Situation, look: Look) -> list[str]:
 
 
 def _program(view: snapshot.ProgramView, look: Look) -> list[tuple[str, str] | str]:
-    counted = [f"{reason} {count}" for reason, count in view.restart_reasons.items() if count]
+    counted = [f"{count} {reason}" for reason, count in view.restart_reasons.items() if count]
     restarts = f"{view.restarts} ({', '.join(counted)})" if counted else str(view.restarts)
     evidence = f"{view.ready_by}{f'; says {view.status}' if view.status else ''}" if view.ready_by else view.status
     reason = view.reason or evidence or ""

@@ -22,14 +22,20 @@ def lines(found: situation.Situation, look: status_text.Look) -> list[str]:
     if not look.every:
         if first and found.told_by == situation.LEDGER:
             told.append(f"  PID 1 says: {presenting.plain(first.sentence)}")
-        return told + _last(first.lines[-_LINES:] if first else (), look)
+        return told + _troubles(found) + _last(first.lines[-_LINES:] if first else (), look)
     shown: set[str] = set()
     for cause in causes.every(found):
         missed = cause.chain[0] if cause.chain else cause.id
-        told.append(f"{cause.kind} {presenting.plain(missed)}: {presenting.plain(cause.sentence)}")
+        sentence = cause.sentence.removeprefix(f"{cause.kind} {missed}: ")
+        told.append(presenting.plain(f"{cause.kind} {missed}: {sentence}"))
         told += _last(cause.lines, look) if cause.id not in shown else []
         shown.add(cause.id)
-    return told
+    return told + _troubles(found)
+
+
+def _troubles(found: situation.Situation) -> list[str]:
+    """Return who could not be asked; nothing where that is the answer itself."""
+    return [f"  {presenting.plain(one)}" for one in found.troubles if found.ready is None and one != found.reason]
 
 
 def _head(found: situation.Situation, *, every: bool) -> str:
@@ -45,7 +51,7 @@ def of_program(found: situation.Situation, view: snapshot.ProgramView, look: sta
     """Return everything that is known of one program."""
     cause = causes.of_program(found, view)
     sentence = cause.sentence if cause else f"{view.name} is ready by {view.ready_by}"
-    told = [_plain(sentence, presenting.BOLD, look)]
+    told: list[str] = []
     since = presenting.ago(view.since, look.now, absolute=look.absolute)
     kind = ", ".join(
         ["required" if view.required else "optional", *(["one-shot"] if view.oneshot else []),
@@ -54,22 +60,22 @@ def of_program(found: situation.Situation, view: snapshot.ProgramView, look: sta
     pid = f", pid {view.pid}" if view.pid else ""
     told.append(f"  supervisord says {view.supervisor_state}{pid}")
     if view.ready_at and view.state != snapshot.READY:
-        told.append(f"  last ready {_moment(view.ready_at, look)} by {presenting.plain(view.ready_by)}")
+        told.append(f"  last ready {_moment(view.ready_at, look)} by {view.ready_by}")
     if view.restarts:
         told.append(f"  started again {_times(view.restarts)}{_reasons(view)}")
     if view.last_exit and not (view.oneshot and view.state == snapshot.READY):
         told.append(f"  its last process {view.last_exit}; {view.exits} ended unasked")
     if view.status:
-        told.append(f"  it says: {presenting.plain(view.status)}")
+        told.append(f"  it says: {view.status}")
     if view.first != snapshot.NO_TIMELINE:
         told.append(f"  at first {_timeline(view.first)}")
         if view.latest != view.first:
             told.append(f"  latest   {_timeline(view.latest)}")
-    return told + _last(view.last_output, look)
+    return [_plain(sentence, presenting.BOLD, look), *map(presenting.plain, told), *_last(view.last_output, look)]
 
 
 def _moment(text: str, look: status_text.Look) -> str:
-    return text if look.absolute else f"{presenting.ago(text, look.now)} ago"
+    return presenting.ago(text, look.now, absolute=look.absolute) + ("" if look.absolute else " ago")
 
 
 def _times(number: int) -> str:
@@ -77,7 +83,7 @@ def _times(number: int) -> str:
 
 
 def _reasons(view: snapshot.ProgramView) -> str:
-    counted = [f"{reason} {count}" for reason, count in view.restart_reasons.items() if count]
+    counted = [f"{count} {reason}" for reason, count in view.restart_reasons.items() if count]
     return f": {', '.join(counted)}" if counted else ""
 
 

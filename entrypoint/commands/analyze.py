@@ -1,21 +1,18 @@
 """``bootseal analyze``: where the time of this boot went."""
 
+import hashlib
+import json
 import sys
 
 import click
 
-from contract import boot_record, clock, errors, exit_codes, files, rundir
+from contract import boot_record, clock, errors, files, rundir, snapshot, unix_http
 from entrypoint import analysis, analysis_svg, analysis_text, asking, options, presenting
 from manifest import plan
-from supervisord import client
 
 _STANDARD_OUTPUT = "-"
-
-
-class CannotAsk(errors.BootsealError):
-    """The container cannot be asked where its boot's time went."""
-
-    exit_code = exit_codes.INFRASTRUCTURE_FAILURE
+_RECORD_LIMIT = 4 * 1024 * 1024
+_LATER = "it boots, stops or is overloaded: ask again; `bootseal events` says how far it is"
 
 
 @click.command(short_help="Say where the time of this boot went.")
@@ -45,16 +42,29 @@ def look(run: rundir.RunDirectory) -> analysis.Analysis:
     """Ask the container and return its analysis; raises BootsealError when it does not answer or its files are not this boot's."""
     try:
         boot = boot_record.read(run)
-        ledger = client.Client(run.supervisor_socket).snapshot()
+        ledger = asking.ledger(run)
     except OSError as error:
-        raise _cannot_ask(run, run.boot_record, errors.describe_os_error(error)) from error
-    except (client.Unreachable, client.Refused) as error:
-        raise _cannot_ask(run, error.what, error.why) from error
-    return analysis.of(plan.load_of_boot(boot).plan, boot, ledger, clock.monotonic())
+        remedy = unix_http.remedy(error, _LATER)
+        raise _cannot_ask(run, run.boot_record, errors.describe_os_error(error), remedy) from error
+    except asking.NotThere as error:
+        remedy = unix_http.DENIED if error.remedy == unix_http.DENIED else _LATER
+        raise _cannot_ask(run, error.what, error.why, remedy) from error
+    return analysis.of(plan.load_of_boot(boot).plan, boot, ledger, clock.monotonic(), _elapsed(run, ledger))
 
 
-def _cannot_ask(run: rundir.RunDirectory, what: str, why: str) -> errors.BootsealError:
+def _elapsed(run: rundir.RunDirectory, ledger: snapshot.Snapshot) -> float | None:
+    """Return the seal's own seconds of the record that PID 1 accepted, None where that cannot be read."""
+    try:
+        data = files.read_bounded(run.seal, _RECORD_LIMIT)
+        if ledger.seal is None or hashlib.sha256(data).hexdigest() != ledger.seal.sha256:
+            return None
+        return float(json.loads(data)["elapsed_seconds"])
+    except (OSError, errors.BootsealError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _cannot_ask(run: rundir.RunDirectory, what: str, why: str, remedy: str) -> asking.NotThere:
     if asking.claimant(run) is None:
-        remedy = "start the container, or name its run directory with --run-dir (of `bootseal up`: STATE/run)"
-        return asking.NotThere(f"run directory {run.path}", f"no boot lives there; {what}: {why}", remedy)
-    return CannotAsk(what, why, "it boots, stops or is overloaded: ask again; `bootseal events` says how far it is")
+        start = "start the container, or name its run directory with --run-dir (of `bootseal up`: STATE/run)"
+        return asking.NotThere(f"run directory {run.path}", f"no boot lives there; {what}: {why}", start)
+    return asking.NotThere(what, why, remedy)

@@ -12,13 +12,13 @@ SHELLS = ("bash", "zsh", "fish")
 @click.command(short_help="Print what makes a shell complete these commands.")
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    r"""Print the script that makes SHELL complete commands, options, and the names of the programs of a running container.
+    """Print the script that makes SHELL complete commands, options, and the names of the programs of a running container.
 
     \b
     bash   eval "$(bootseal completion bash)"         in ~/.bashrc
     zsh    eval "$(bootseal completion zsh)"          in ~/.zshrc, after compinit
     fish   bootseal completion fish | source          in ~/.config/fish/config.fish
-    """
+    """  # noqa: D301
     click.echo(script(shell), nl=False)
 
 

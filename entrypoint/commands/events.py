@@ -6,7 +6,7 @@ import time
 
 import click
 
-from contract import errors, journal, rundir
+from contract import errors, journal, rundir, unix_http
 from entrypoint import asking, events_text, options, presenting
 
 _PAUSE_SECONDS = 0.2
@@ -64,8 +64,7 @@ def _read(run: rundir.RunDirectory, cursor: str) -> journal.Reading:
     try:
         return journal.read(run.events, None, cursor, _AT_ONCE)
     except OSError as error:
-        remedy = "run it as the container's user or as root" if isinstance(error, PermissionError) else ""
-        raise asking.NotThere(run.events, errors.describe_os_error(error), remedy) from error
+        raise asking.NotThere(run.events, errors.describe_os_error(error), unix_http.remedy(error, "")) from error
     except errors.UnsafePath as error:
         raise asking.NotThere(error.what, error.why, error.remedy) from error
 

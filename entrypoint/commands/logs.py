@@ -28,21 +28,28 @@ def logs(names: tuple[str, ...], run_dir: str, form: str, number: int | None, *,
     Of more than one program each line begins with its name, and `|` for standard output or `!` for standard error. Secrets are hidden. How
     much was not kept is said on standard error. Exit 0, 1 for an unknown NAME, 6 when no container runs there.
     """
-    socket_path = rundir.RunDirectory(run_dir).supervisor_socket
-    names = recent_output.chosen(socket_path, names, every=every)
-    reader = recent_output.Reader(socket_path, names)
-    page = reader.newest(number)
-    width = _print(page, names, form, 0)
+    run = rundir.RunDirectory(run_dir)
+    names = recent_output.chosen(run, names, every=every)
+    reader = recent_output.Reader(run.supervisor_socket, names)
+    width = 0
+    for page in reader.kept(number):
+        _say_dropped(page)
+        width = _print(page, names, form, width)
     if not follow:
         return
     for found in reader.follow():
         sys.stdout.flush()
         if isinstance(found, errors.BootsealError):
-            click.echo(f"bootseal logs: {found}; waiting for it", err=True)
+            waiting = "" if isinstance(found, recent_output.BeganAnew) else "; waiting for it"
+            click.echo(f"bootseal logs: {presenting.plain(found)}{waiting}", err=True)
             continue
-        if found.dropped:
-            click.echo(f"bootseal logs: {found.dropped} lines were not kept until they could be read", err=True)
+        _say_dropped(found)
         width = _print(found, names, form, width)
+
+
+def _say_dropped(page: output.Output) -> None:
+    if page.dropped:
+        click.echo(f"bootseal logs: {page.dropped} lines were not kept until they could be read", err=True)
 
 
 def _print(page: output.Output, names: tuple[str, ...], form: str, before: int) -> int:

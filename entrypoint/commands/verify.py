@@ -57,7 +57,7 @@ def verify(
     except errors.BootsealError as error:
         if form != "text":
             print(presenting.dump(_refusal(error), form), end="")
-        print(f"bootseal verify: {error}", file=sys.stderr)
+        print(f"bootseal verify: {presenting.plain(error)}", file=sys.stderr)
         sys.exit(exit_codes.GENERIC_FAILURE)
     if form != "text":
         value: dict[str, Any] = {"accepted": True, "seal": dataclasses.asdict(sealed)}

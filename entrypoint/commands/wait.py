@@ -5,7 +5,7 @@ import sys
 import click
 
 from contract import exit_codes, rundir
-from entrypoint import awaiting, options, presenting
+from entrypoint import awaiting, options, presenting, unknown
 
 
 def _goal(_context: click.Context, parameter: click.Parameter, value: str) -> awaiting.Goal:
@@ -24,6 +24,7 @@ def _goal(_context: click.Context, parameter: click.Parameter, value: str) -> aw
     show_default=True,
     metavar="WHAT",
     callback=_goal,
+    shell_complete=options.complete_goal,
     help="ready, sealed, program=NAME or requirement=ID.",
 )
 @click.option(
@@ -45,8 +46,8 @@ def wait(goal: awaiting.Goal, timeout: float, run_dir: str, form: str, *, quiet:
     """
     try:
         verdict = awaiting.wait(rundir.RunDirectory(run_dir), goal, timeout)
-    except awaiting.Unknown as error:
-        click.echo(f"bootseal wait: {error}", err=True)
+    except unknown.Unknown as error:
+        click.echo(f"bootseal wait: {presenting.plain(error)}", err=True)
         sys.exit(exit_codes.USAGE_ERROR)
     why = presenting.plain(verdict.why)
     if form != "text" and not quiet:

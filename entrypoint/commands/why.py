@@ -6,7 +6,7 @@ import time
 import click
 
 from contract import errors, exit_codes, rundir, snapshot
-from entrypoint import asking, options, presenting, situation, status_text, why_text
+from entrypoint import asking, options, presenting, situation, status_text, unknown, why_text
 
 
 @click.command(short_help="Say why it is not ready: the first cause, and its last words.")
@@ -41,8 +41,8 @@ def program(found: situation.Situation, name: str) -> snapshot.ProgramView:
     """Return the program ``name``; raises BootsealError with the name that is closest."""
     view = found.program(name)
     if view is None:
-        what, names = f"program {presenting.plain(name)}", [one.name for one in found.programs]
+        names = [one.name for one in found.programs]
         if not names:
-            raise errors.BootsealError(what, f"no program can be told of: {found.reason}")
-        raise errors.BootsealError(what, "this container has none of that name", presenting.nearest(name, names))
+            raise errors.BootsealError(f"program {name}", f"no program can be told of: {found.reason}")
+        raise unknown.error(unknown.PROGRAM, name, names)
     return view

@@ -1,7 +1,7 @@
 "use strict";
 (() => {
 // What is shown is what /health said last, and how long ago that was. Events only say that it is time to ask again.
-const STALE_MS = 5000, POLL_MS = 1000, BURST_MS = 200, ANSWER_MS = 4000, KEPT = 1000, SHOWN = 300, TEXT = 4000;
+const STALE_MS = 5000, LATE_MS = 2500, POLL_MS = 1000, BURST_MS = 200, ANSWER_MS = 4000, KEPT = 1000, SHOWN = 300, TEXT = 4000;
 const LEVELS = { debug: 0, info: 1, warn: 2, error: 3 };
 const $ = (id) => document.getElementById(id);
 const body = document.body;
@@ -82,11 +82,11 @@ const label = (cell, text) => { if (cell.textContent) cell.dataset.label = text;
 // --- the answer ---
 
 const answer = () => {
-  const age = performance.now() - Math.max(heardAt, began), isStale = age > STALE_MS;
-  const link = isStale ? "stale" : locked || refusal ? "locked" : !health ? (failing ? "reconnecting" : "connecting") : failing || !stream.isOpen ? "reconnecting" : "live";
+  const age = performance.now() - Math.max(heardAt, began), isStale = age > STALE_MS, isLate = failing || age > LATE_MS;
+  const link = isStale ? "stale" : locked || refusal ? "locked" : !health ? (isLate ? "reconnecting" : "connecting") : isLate || !stream.isOpen ? "reconnecting" : "live";
   const texts = {
     stale: `stale: nothing heard for ${span(age / 1000)}`, locked: locked ? "a token is needed" : "not for this client", connecting: "connecting", live: "live",
-    reconnecting: failing || !health ? "reconnecting" : "state is live, events are reconnecting",
+    reconnecting: isLate || !health ? "reconnecting" : "state is live, events are reconnecting",
   };
   body.dataset.link = $("link").dataset.link = link;
   write($("link-text"), texts[link]);
@@ -135,7 +135,7 @@ const render = () => {
 
   const missing = readiness.ready ? [] : list(readiness.missing);
   show($("missing"), missing.length);
-  rows($("missing").querySelector("table"), missing, (row) => `${row.kind} ${row.id}`, () => cells("", "", "why", "num since"), (row, item) => {
+  rows($("missing").querySelector("table"), missing, (row) => `${row.kind} ${row.id}`, () => cells("", "num", "why", "num since"), (row, item) => {
     fill(row, [shown(item.id, 200), shown(item.kind), shown(item.reason)], item.since);
   });
   lastWords(programs);
@@ -170,9 +170,11 @@ const isOwn = (view) => view.role !== "program";
 const rank = (view) => (isOwn(view) ? 6 : 0) + (view.state === "ready" ? 4 : view.required ? 0 : 2) + (view.state === "pending" ? 1 : 0);
 const programTable = (programs) => {
   const theirs = programs.filter((view) => !isOwn(view)), ready = theirs.filter((view) => view.state === "ready").length;
-  write($("programs").querySelector(".count"), `${ready} of ${theirs.length} ready`);
+  const { fresh, age_seconds: age } = health.ledger ?? {}, isOld = fresh === false && programs.length > 0;
+  body.dataset.ledger = isOld ? "stale" : "fresh";
+  write($("programs").querySelector(".count"), `${ready} of ${theirs.length} ready${isOld ? `, as PID 1 last told, ${span(age)} ago` : ""}`);
   const sorted = programs.map((view, index) => [rank(view), index, view]).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((one) => one[2]);
-  rows($("programs").querySelector("table"), sorted, (view) => view.name, () => cells("", "state", "why", "num since", "num", "num"), (row, view) => {
+  rows($("programs").querySelector("table"), sorted, (view) => view.name, () => cells("", "state", "why", "num since", "tally", "num"), (row, view) => {
     const why = view.reason || view.status || (view.ready_by ? `proven: ${view.ready_by}` : "");
     fill(row, ["", "", shown(why)], view.since);
     named(row.cells[0], view.name, [isOwn(view) ? "bootseal" : view.required ? "" : "optional", view.oneshot ? "one-shot" : ""]);
@@ -190,7 +192,7 @@ const programTable = (programs) => {
 };
 
 const lastWords = (programs) => {
-  const speaking = programs.filter((view) => view.state !== "ready" && list(view.last_output).length).sort((a, b) => rank(a) - rank(b));
+  const speaking = programs.filter((view) => view.state !== "ready" && (!isOwn(view) || view.state === "failed") && list(view.last_output).length).sort((a, b) => rank(a) - rank(b));
   show($("words"), speaking.length);
   const place = $("words").querySelector("div"), said = speaking.slice(0, 6), key = JSON.stringify([speaking.length, said.map((view) => [view.name, view.reason, view.last_output])]);
   if (place.key === key) return;
@@ -211,13 +213,16 @@ const lastWords = (programs) => {
 // --- the boot as a waterfall: seconds since it began, on one axis ---
 
 const waterfall = (boot, programs, seal) => {
-  const elapsed = boot.elapsed_seconds ?? 0, sealed = typeof seal.elapsed_seconds === "number" && boot.generation < 2 ? seal.elapsed_seconds : boot.sealed_at ? (Date.parse(boot.sealed_at) - Date.parse(boot.started_at)) / 1000 : null;
+  const since = (stamp) => { const at = (Date.parse(stamp ?? "") - Date.parse(boot.started_at)) / 1000; return Number.isNaN(at) ? null : at; };
+  const elapsed = boot.elapsed_seconds ?? 0, sealed = typeof seal.elapsed_seconds === "number" && boot.generation < 2 ? seal.elapsed_seconds : since(seal.at);
   const phases = boot.generation > 1 ? [] : list(boot.phases).map((phase) => ({ name: phase.name, from: phase.started_seconds ?? 0, to: (phase.started_seconds ?? 0) + (phase.duration_ms ?? 0) / 1000 }));
   const moments = [...phases.map((phase) => phase.to), ...programs.flatMap((view) => [view.first?.spawned, view.first?.running, view.first?.ready])].filter((at) => typeof at === "number");
   const start = boot.generation > 1 ? Math.min(elapsed, ...moments) : 0;
   const isWaiting = programs.some((view) => view.state !== "ready" && typeof view.first?.ready !== "number");
-  const reach = sealed !== null && boot.generation < 2 ? Math.max(sealed, ...moments.filter((at) => at <= sealed * 1.5 + 1)) : Math.max(0.01, ...moments);
-  const end = Math.max(start + 0.01, isWaiting ? Math.min(Math.max(elapsed, reach), start + (reach - start) * 1.25 + 0.05) : reach + (reach - start) * 0.02);
+  const isSealed = sealed !== null && sealed >= start;
+  const reach = isSealed ? Math.max(sealed, ...moments.filter((at) => at <= start + (sealed - start) * 1.5 + 1)) : Math.max(start, ...moments);
+  const margin = (reach - start) * (isWaiting ? 0.25 : 0.02) + 0.05;  // what comes long after the seal runs out of the picture; before it, now is in it
+  const end = Math.max(start + 0.01, isSealed ? Math.min(Math.max(elapsed, reach), reach + margin) : Math.max(elapsed, reach));
   const step = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4].find((size) => (end - start) / size <= (innerWidth < 700 ? 4 : 8)) ?? (end - start) / 4;
   const at = (value) => (100 * (Math.min(Math.max(value, start), end) - start)) / (end - start);
   const table = $("boot").querySelector("table"), axis = table.querySelector(".axis"), ticks = [];
@@ -231,9 +236,8 @@ const waterfall = (boot, programs, seal) => {
   const bar = (kind, from, to) => { const node = make("i", kind); node.style.left = `${at(from)}%`; node.style.width = `${Math.max(0, at(to) - at(from))}%`; return node; };
   const steps = [
     ...phases.map((phase) => ({ key: `phase ${phase.name}`, name: phase.name, own: true, bars: [["phase", phase.from, phase.to]], done: seconds(phase.to), text: `phase, began at ${seconds(phase.from)}, took ${seconds(phase.to - phase.from)}` })),
-    ...programs.map((view, index) => ({ view, index })).sort((a, b) => (a.view.first?.spawned ?? Infinity) - (b.view.first?.spawned ?? Infinity) || a.index - b.index).map(({ view }) => of(view, end)),
+    ...programs.map((view, index) => ({ view, index })).sort((a, b) => (a.view.first?.spawned ?? Infinity) - (b.view.first?.spawned ?? Infinity) || a.index - b.index).map(({ view }) => of(view, end, view.state === "failed" ? since(view.since) : null)),
   ];
-  const isSealed = sealed !== null && sealed >= start;
   if (isSealed) steps.push({ key: "seal", name: "sealed", own: true, bars: [], done: seconds(sealed), text: `sealed at ${seconds(sealed)}` });
   write($("boot").querySelector(".count"), isSealed ? `sealed after ${seconds(sealed)}` : `${seconds(elapsed)} so far, not sealed`);
   rows(table, steps, (one) => one.key, () => { const row = cells("", "", "num"); row.cells[1].append(make("span", "unseen"), make("span", "track")); row.cells[1].lastChild.setAttribute("aria-hidden", "true"); return row; }, (row, one) => {
@@ -248,18 +252,19 @@ const waterfall = (boot, programs, seal) => {
     track.replaceChildren(...one.bars.map((one) => bar(...one)), ...(isSealed ? [bar("seal", sealed, sealed)] : []));
   });
 };
-const of = (view, end) => {
-  const { spawned = null, running = null, ready = null } = view.first ?? {}, bars = [], text = [];
-  bars.push(["wait", 0, spawned ?? ready ?? end]);
+const of = (view, end, failedAt) => {
+  const { spawned = null, running = null, ready = null } = view.first ?? {}, bars = [], text = [], to = failedAt === null ? end : Math.max(failedAt, spawned ?? 0, ready ?? 0);
+  bars.push(["wait", 0, spawned ?? ready ?? to]);
   if (spawned !== null) {
-    const last = view.state === "failed" ? "failed" : "", stop = ready ?? end;
+    const last = view.state === "failed" ? "failed" : "", stop = ready ?? to;
     text.push(`started at ${seconds(spawned)}`);
     bars.push([running === null ? (last || "start") : "start", spawned, running === null ? stop : Math.min(running, stop)]);
     if (running !== null) text.push(`RUNNING at ${seconds(running)}`);
     if (running !== null && running < stop) bars.push([ready === null ? last || "run" : "run", running, stop]);
   } else if (ready === null) text.push("not started");
-  if (ready !== null) { text.push(`ready at ${seconds(ready)}`); if (!view.oneshot) bars.push(["ready", ready, end]); else bars.push(["ready", ready, ready]); }
+  if (ready !== null) { text.push(`ready at ${seconds(ready)}`); if (!view.oneshot) bars.push(["ready", ready, to]); else bars.push(["ready", ready, ready]); }
   else text.push(`not ready: ${view.reason || view.state}`);
+  if (failedAt !== null) { text.push(`failed at ${seconds(to)}`); bars.push(["failed", to, to]); }
   return { key: `program ${view.name}`, name: view.name, own: isOwn(view), bars, done: ready === null ? shown(view.state, 20) : seconds(ready), text: shown(text.join(", "), 400) };
 };
 

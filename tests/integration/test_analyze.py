@@ -48,12 +48,13 @@ def test_a_sealed_boot_is_told_from_its_seal_to_stage_a(tree: trees.Tree) -> Non
     assert names[-2:] == ["supervisord", "Stage A"]
     moments = [link["at"] for link in value["chain"]]
     assert moments == sorted(moments, reverse=True)
-    seal = tree.program("bootstrap-seal").first.ready
+    seal = json.loads(Path(tree.run.seal).read_text())["elapsed_seconds"]
+    assert seal < tree.program("bootstrap-seal").first.ready
     assert value["sealed"] == seal
     assert sum(link["seconds"] + (link["lag"] or 0.0) for link in value["chain"]) == pytest.approx(seal, abs=1e-4)
     rows = {row["name"]: row["seconds"] for row in value["blame"]}
     assert {"migrate", "web", "probes", "identity", "preflight", "supervisord"} <= set(rows)
-    assert rows["migrate"] >= 0.3
+    assert rows["migrate"] > 0.2  # the child may begin its 0.3 s before its parent notes the fork
     text = analyze(tree).stdout
     assert text.startswith("sealed ")
     assert "└─web @" in text
@@ -118,13 +119,13 @@ def test_what_cannot_be_asked_is_told_with_what_to_do(tree: trees.Tree) -> None:
     os.kill(tree.pid, signal.SIGSTOP)
     done = analyze(tree)
     os.kill(tree.pid, signal.SIGCONT)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (6, "")
     assert "no answer within 5 s" in done.stderr
-    assert "ask again" in done.stderr
+    assert "stopped, blocked or overloaded" in done.stderr
     record = Path(tree.run.boot_record)
     record.rename(tree.root / "boot.json.kept")
     done = analyze(tree)
-    assert (done.returncode, "boot.json: No such file or directory" in done.stderr) == (1, True)
+    assert (done.returncode, "boot.json: No such file or directory" in done.stderr) == (6, True)
     kept = json.loads((tree.root / "boot.json.kept").read_text())
     record.write_text(json.dumps({**kept, "boot_id": "f" * 32}))
     done = analyze(tree)

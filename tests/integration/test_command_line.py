@@ -162,7 +162,10 @@ def test_a_time_that_is_over_is_1_and_says_what_lacks(tree: trees.Tree) -> None:
 def test_without_the_probe_server_the_ledger_is_shown_and_readiness_is_unknown(tree: trees.Tree) -> None:
     tree.build(STACK)
     tree.start().wait_ready()
-    assert call(tree, "stop", "probes").returncode == 0
+    refused = call(tree, "stop", "api", "probes")
+    assert refused.returncode == 1 and "nobody answers whether the container is ready" in refused.stderr
+    assert call(tree, "status").returncode == 0, "and nothing was stopped"
+    assert call(tree, "stop", "probes", "--force").returncode == 0
     said = call(tree, "status")
     assert said.returncode == 1
     assert said.stdout.startswith("READINESS UNKNOWN: the probe server at ") and re.search(
@@ -187,6 +190,73 @@ def test_a_pid_1_that_is_stopped_is_not_ready(tree: trees.Tree) -> None:
     finally:
         os.kill(tree.pid, signal.SIGCONT)
     trees.wait_until(lambda: call(tree, "status").returncode == 0, "and takes it back")
+
+
+def test_a_sealed_container_of_which_nobody_answers_is_told_so_in_time(tree: trees.Tree) -> None:
+    tree.build(STACK)
+    tree.start().wait_ready()
+    sealed_at, probes = tree.events("BootstrapCompleted")[0]["time"], tree.program("probes").pid
+    assert probes is not None
+    for pid in (tree.pid, probes):
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        said = call(tree, "status")
+        assert said.returncode == 1
+        assert re.match(
+            rf"READINESS UNKNOWN for \S+: it was sealed at {sealed_at}; PID 1 does not answer\n", said.stdout
+        ), said
+        why = call(tree, "why")
+        assert why.returncode == 1 and "supervisord at " in why.stdout and "boots" not in why.stdout
+        waited = call(tree, "wait", "--timeout", "1s")
+        assert waited.returncode == 1 and waited.stderr.startswith(
+            "bootseal wait: not ready within 1 s: it was sealed at "
+        )
+        assert call(tree, "wait", "--for", "sealed").returncode == 0
+        doctor = call(tree, "doctor")
+        assert (
+            doctor.returncode == 1
+            and len(re.findall(r"^FAIL  socket .*no answer within 2 s$", doctor.stdout, re.MULTILINE)) == 2
+        )
+        assert call(tree, "logs").returncode == 6
+    finally:
+        for pid in (probes, tree.pid):
+            os.kill(pid, signal.SIGCONT)
+    trees.wait_until(lambda: call(tree, "status").returncode == 0, "and takes it back")
+
+
+def test_another_user_is_told_that_it_runs_and_whom_to_be(tree: trees.Tree) -> None:
+    if os.geteuid() != 0:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("only root can become another user")
+    tree.build(STACK)
+    tree.start().wait_ready()
+
+    def call_as_nobody(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [SCRIPT, *words], capture_output=True, text=True, check=False, timeout=2 * trees.PATIENCE_SECONDS,
+            env=environment(BOOTSEAL_RUN_DIR=tree.run.path), user=65533, group=65533, extra_groups=[],
+        )  # fmt: skip
+
+    remedy = "(run it as the container's user or as root)"
+    for words in (["status"], ["why"]):
+        said = call_as_nobody(*words)
+        assert said.returncode == 1 and "it runs and cannot be asked: Permission denied" in said.stdout, said
+        assert remedy in said.stdout and "boots" not in said.stdout
+    for words in (["stop", "api"], ["logs"], ["analyze"], ["events"]):
+        said = call_as_nobody(*words)
+        assert said.returncode == 6 and said.stderr.endswith(f"Permission denied {remedy}\n"), said
+    if trees.other_uid() is not None:
+        found = {one["what"]: one for one in json.loads(call(tree, "doctor", "--format", "json").stdout)["findings"]}
+        assert "owned by" not in found["run directory"]["found"], "it is the boot's own"
+
+
+def test_a_start_whose_first_try_fails_is_waited_for_while_pid_1_tries_again(tree: trees.Tree) -> None:
+    code = "test -e $0 || { touch $0; exit 4; }; exec sleep 1000"
+    once = {"command": ["sh", "-c", code, "${run}/tried"], "ready": {"running": True, "for": "300ms"}}
+    tree.build({"programs": {"api": once}})
+    tree.start().wait_ready()
+    os.unlink(f"{tree.run.path}/tried")
+    said = call(tree, "restart", "api")
+    assert said.returncode == 0 and said.stdout.startswith("api: was restarted, and is ready"), said
 
 
 def test_start_stop_and_restart_wait_until_it_is_so_and_say_why_not(tree: trees.Tree) -> None:
@@ -276,7 +346,8 @@ def test_events_are_told_short_whole_and_as_they_come(tree: trees.Tree) -> None:
     assert re.search(r"^\S+Z  info   BootstrapStarted ", text, re.MULTILINE)
     assert re.search(r"^\S+Z  info   ProgramReady +api \(ready by running for 0s, pid \d+\)$", text, re.MULTILINE)
     assert call(tree, "events", "-n", "2").stdout.count("\n") == 2
-    with running(tree, "events", "-f", "-n", "0") as following:
+    with running(tree, "events", "-f", "-n", "1") as following:
+        lines_until(following, "s  ")
         call(tree, "restart", "api", "--no-wait")
         trees.wait_until(lambda: tree.program("api").restarts, "it was restarted")
         told = lines_until(following, "ProgramStarted")

@@ -189,12 +189,66 @@ def test_the_boot_is_a_waterfall_that_can_be_read_as_text_too(tree, show):
     page.assert_clean()
 
 
+def test_before_the_seal_the_axis_ends_now_and_what_failed_ends_where_it_failed(tree, show):
+    never = {"command": ["sleep", "1000"], "ready": {"file": "${run}/never-there"}}
+    bad = {"command": ["sh", "-c", "sleep 0.3; exit 7"], "oneshot": True, "required": False}
+    tree.build({"programs": {"waits": never, "bad": bad}})
+    tree.start()
+    trees.wait_until(
+        lambda: os.path.exists(tree.run.ledger_socket) and tree.program("bad").final, "bad failed for good"
+    )
+    page = show(tree)
+    page.until(
+        lambda: "so far, not sealed" in page.text("#boot-title") and float(page.text("#boot-title").split()[2]) > 6,
+        "some seconds passed",
+    )
+    elapsed, ticks, bars = page.do(
+        "const width = document.querySelector('#boot .axis').getBoundingClientRect().width, bars = {};"
+        "for (const row of document.querySelectorAll('#boot tbody tr')) bars[row.cells[0].textContent] = "
+        "Math.max(...[...row.querySelectorAll('i')].map((i) => parseFloat(i.style.left) + parseFloat(i.style.width)));"
+        "return [parseFloat(document.querySelector('#boot-title').innerText.split(' ')[2]),"
+        " [...document.querySelectorAll('#boot .axis i')].map((i) => [parseFloat(i.textContent), parseFloat(i.style.left)]), bars]"
+    )
+    moment, left = ticks[-1]
+    assert 100 * moment / left == pytest.approx(elapsed, abs=0.2)
+    assert bars["waits"] == pytest.approx(100)
+    assert bars["bad"] < 60
+    page.assert_clean()
+
+
+def test_while_pid_1_does_not_answer_what_only_it_knows_is_grey_and_told_as_old(tree, show):
+    tree.build({"programs": {"api": trees.QUICK}})
+    tree.start().wait_ready()
+    page = show(tree)
+    page.until_verdict("READY")
+    grey = "return getComputedStyle(document.querySelector('#programs')).filter"
+    assert page.do(grey) == "none"
+    os.kill(tree.pid, signal.SIGSTOP)
+    try:
+        page.until_verdict("UNREADY")
+        assert "PID 1 has not " in page.text("#reason")
+        page.until(lambda: "as PID 1 last told, " in page.text("#programs-title"), "the programs are told as old")
+        assert "grayscale" in page.do(grey)
+        assert page.do(CONTRASTS)[0][0] >= 4.5
+    finally:
+        os.kill(tree.pid, signal.SIGCONT)
+    page.until_verdict("READY")
+    assert page.do(grey) == "none"
+    assert page.text("#programs-title") == "Programs 1 of 1 ready"
+    page.assert_clean()
+
+
 @pytest.mark.parametrize("how", ["it is gone", "it hangs"])
 def test_when_nothing_is_heard_the_page_says_so_and_never_that_it_is_ready(tree, show, how):
     tree.build({"programs": {"api": trees.QUICK}})
     tree.start().wait_ready()
     page = show(tree)
     page.until_verdict("READY")
+    page.until(lambda: page.text("#link-text") == "live", "the page is live")
+    page.do(
+        "window.links = []; const node = document.getElementById('link-text');"
+        "new MutationObserver(() => links.push(node.textContent)).observe(node, { childList: true, characterData: true, subtree: true })"
+    )
     was = page.do(
         "return [getComputedStyle(document.querySelector('#programs h2')).color, getComputedStyle(document.querySelector('#detail')).filter]"
     )
@@ -207,6 +261,9 @@ def test_when_nothing_is_heard_the_page_says_so_and_never_that_it_is_ready(tree,
     page.until_verdict(STALE)
 
     assert page.text("#link-text").startswith("stale: nothing heard for ")
+    assert "reconnecting" in page.do("return links.map((one) => one.split(' ').at(-1))"), (
+        "before that it is not live either"
+    )
     assert "Nothing was heard from the container for" in page.text("#reason")
     assert "ready" in page.text("#reason").rpartition("how it stood at")[2]
     assert page.driver.title == f"{STALE} · tree"

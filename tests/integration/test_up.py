@@ -62,7 +62,10 @@ def test_until_ready_exits_0_and_leaves_nothing(place: Path) -> None:
     result = run(write(place, {"programs": {"api": QUICK}}), "--until-ready", "--state", place / "state")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "READY" in result.stdout
-    assert "http://127.0.0.1:" in result.stdout
+    told = dict(line.split(None, 1) for line in result.stdout.split("READY\n")[1].splitlines()[:5])
+    assert told["page"].startswith("http://127.0.0.1:") and told["page"].endswith("/")
+    assert told["probes"] == f"{told['page']}ready  {told['page']}health"
+    assert told["status"] == f"{sys.prefix}/bin/bootseal status --run-dir {place / 'state'}/run"
     assert not (place / "state/run/bootstrap.done").is_symlink()
 
 

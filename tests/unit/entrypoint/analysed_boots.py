@@ -1,9 +1,10 @@
 """Boots to analyse: a plan of four programs, and ledgers of it, sealed and not."""
 
+import dataclasses
 from typing import Any
 
-from contract import boot_record, snapshot
-from entrypoint import analysis
+from contract import boot_record, clock, snapshot
+from entrypoint import analysis, presenting
 from manifest import plan
 from tests.unit import boots
 
@@ -54,11 +55,18 @@ VIEWS = (
 SEAL = snapshot.SealView("ab" * 32, boots.WALL, late=False)
 
 
+def wall(seconds: float) -> str:
+    """Return the time of day ``seconds`` after Stage A began."""
+    return clock.rfc3339((presenting.moment(boots.WALL) or 0.0) + seconds)
+
+
 def analysed(
     *views: snapshot.ProgramView, the_plan: plan.Plan = PLAN, asked: float = 60.0, **changes: Any
 ) -> analysis.Analysis:
     """Return the analysis of a sealed boot of ``views``, asked for ``asked`` seconds after Stage A began."""
-    ledger = boots.ledger(*views, **{"phase": snapshot.SEALED, "seal": SEAL, **changes})
+    done = next((one.first.ready for one in views if one.role == "seal" and one.first.ready is not None), 0.0)
+    seal = dataclasses.replace(SEAL, at=wall(done))
+    ledger = boots.ledger(*views, **{"phase": snapshot.SEALED, "seal": seal, **changes})
     return analysis.of(the_plan, boots.boot(phases=PHASES), ledger, START + asked)
 
 

@@ -127,22 +127,52 @@ def test_of_several_that_are_late_the_one_that_tries_longest_leads_and_what_only
     assert chain(found)[1:3] == ["api", "migrate"]
 
 
-def test_a_failed_program_that_has_no_process_takes_no_time():
-    dead = made.view("redis", made.at(0.62), state=snapshot.FAILED, reason="is FATAL", pid=None)
+def test_who_failed_for_good_comes_before_who_may_still_become_ready_and_took_the_time_until_it_failed():
+    failed = {"state": snapshot.FAILED, "reason": "is FATAL", "pid": None, "final": True, "since": made.wall(4.0)}
+    dead = made.view("redis", made.at(0.7), **failed)
+    views = made.replaced(redis=dead, migrate=made.view("migrate", made.at(0.61)))
+    found = made.unsealed(*views[:2])
+    assert chain(found)[1:2] == ["redis"]
+    assert link(found, "redis").seconds == pytest.approx(4.0 - 0.7)
+    text = analysis_text.render(found, coloured=False)
+    assert "redis failed +3.300s: is FATAL" in text
+    trying = made.view("redis", made.at(0.7), **{**failed, "final": False})
+    assert chain(made.unsealed(*made.replaced(redis=trying, migrate=views[0])[:2]))[1:2] == ["migrate"]
+
+
+def test_sealed_is_the_moment_of_the_seal_and_not_the_end_of_its_program():
+    record, views = boots.boot(phases=made.PHASES), (*made.own(), *made.VIEWS)
+
+    def sealed(at: float, elapsed: float | None = None) -> float | None:
+        seal = dataclasses.replace(made.SEAL, at=made.wall(at))
+        return analysis.of(
+            made.PLAN, record, boots.ledger(*views, phase=snapshot.SEALED, seal=seal), 61.5, elapsed
+        ).sealed
+
+    assert sealed(2.95) == pytest.approx(2.95)
+    assert sealed(2.95, 2.93) == 2.93
+    assert (sealed(3600.0), sealed(-3600.0)) == (3.0, 2.9), "the clock was set meanwhile"
+
+
+def test_a_failed_program_that_has_no_process_took_the_time_until_it_failed():
+    failed = {"state": snapshot.FAILED, "reason": "is FATAL", "pid": None, "since": made.wall(1.0)}
+    dead = made.view("redis", made.at(0.62), **failed)
     found = made.unsealed(
         *made.replaced(redis=dead, api=made.view("api", made.NEVER), web=made.view("web", made.NEVER)),
         phase=snapshot.HELD,
     )
-    assert (link(found, "redis").seconds, link(found, "redis").state) == (None, snapshot.FAILED)
+    assert (link(found, "redis").seconds, link(found, "redis").state) == (pytest.approx(0.38), snapshot.FAILED)
     assert chain(found)[1:4] == ["web", "api", "redis"]
 
 
 def test_a_program_that_was_ready_and_is_not_any_more_keeps_the_boot_from_its_seal():
-    gone = made.view("redis", made.at(0.62, 0.9), state=snapshot.FAILED, reason="its live check fails")
+    gone = made.view(
+        "redis", made.at(0.62, 0.9), state=snapshot.FAILED, reason="its live check fails", since=made.wall(8.0)
+    )
     found = made.unsealed(*made.replaced(redis=gone))
     assert chain(found)[:2] == ["seal", "redis"]
     assert link(found, "redis").at is None
-    assert link(found, "redis").seconds == pytest.approx(10.0 - 0.62), "so far"
+    assert link(found, "redis").seconds == pytest.approx(8.0 - 0.62), "until it failed"
 
 
 def test_who_runs_waits_for_nobody_whatever_became_of_what_it_needed():

@@ -69,7 +69,7 @@ def test_what_came_long_after_the_seal_does_not_squeeze_the_boot():
 
 
 def test_a_program_that_is_not_ready_says_so_in_words():
-    failed = made.view("web", made.NEVER, state=snapshot.FAILED, reason="needs <api> & more")
+    failed = made.view("web", made.NEVER, state=snapshot.FAILED, reason="needs <api> & more", since=made.wall(4.0))
     pending = made.view("redis", made.at(0.62))
     root = parsed(made.unsealed(*made.replaced(web=failed, redis=pending)))
     for name, word, style in (("web", "failed", "failed"), ("redis", "pending", "starting")):
@@ -77,7 +77,7 @@ def test_a_program_that_is_not_ready_says_so_in_words():
         assert style in bars(root, name)
     title = row(root, "web").find(f"{SVG}title")
     assert title is not None
-    assert title.text == "program web: not ready: failed: needs <api> & more"
+    assert title.text == "program web: failed 4.000 s, not ready: failed: needs <api> & more"
     assert [one for one in root.iter(f"{SVG}line") if one.attrib["class"] == "seal"] == []
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from contract import snapshot
-from entrypoint import asking, awaiting, situation
+from entrypoint import asking, awaiting, situation, unknown
 from tests.unit import boots
 
 READY = awaiting.Goal(awaiting.READY)
@@ -77,7 +77,7 @@ def test_a_requirement_is_met_by_its_id_or_its_kind_and_id():
 @pytest.mark.parametrize("goal", [awaiting.Goal(awaiting.PROGRAM, "apj"), awaiting.Goal(awaiting.REQUIREMENT, "/dota")])
 def test_what_does_not_exist_is_not_waited_for(goal):
     row = situation.Requirement("/data", "mount", True, "", boots.WALL, True)
-    with pytest.raises(awaiting.Unknown, match="did you mean"):
+    with pytest.raises(unknown.Unknown, match="did you mean"):
         awaiting.judge(goal, situated(boots.view("api"), requirements=(row,)))
 
 
@@ -87,7 +87,7 @@ def story(monkeypatch):
 
     def tell(*situations):
         left = list(situations)
-        monkeypatch.setattr(asking, "look", lambda _: left.pop(0) if len(left) > 1 else left[0])
+        monkeypatch.setattr(asking, "look", lambda _, **__: left.pop(0) if len(left) > 1 else left[0])
         monkeypatch.setattr(asking, "probe", lambda *_, **__: [(503, {})])
         return awaiting.wait(None, READY, 0.05 if len(left) == 1 else 60.0, sleep=lambda _: None)
 
@@ -111,6 +111,19 @@ def test_a_directory_that_does_not_exist_yet_is_waited_for_and_one_that_goes_awa
     absent = situation.Situation(situation.NOTHING, situation.ABSENT, None, "no boot is known there")
     assert story(absent, absent, situated(boots.view("api"), ready=True)).reached is True
     assert story(absent, situated(PENDING), absent) == awaiting.Verdict(False, "the container is gone")
+
+
+def test_each_look_is_given_the_time_that_is_left(monkeypatch):
+    given = []
+
+    def look(_run, *, timeout_seconds):
+        given.append(timeout_seconds)
+        return situated(PENDING)
+
+    monkeypatch.setattr(asking, "look", look)
+    monkeypatch.setattr(asking, "probe", lambda *_, **__: [(503, {})])
+    assert awaiting.wait(None, READY, 0.02, sleep=lambda _: None).reached is None
+    assert given == sorted(given, reverse=True) and given[0] <= 0.02
 
 
 def test_a_time_that_is_over_says_what_lacks(story):

@@ -89,7 +89,7 @@ def test_the_words_of_the_ledger_are_understood():
 def test_what_is_no_program_is_told_by_its_row():
     row = situation.Missing("/data", "mount", "1 MiB is free, 100 MiB must be", boots.WALL, True)
     cause = causes.first(found(boots.view("api"), missing=[row]))
-    assert (cause.sentence, cause.kind, cause.id) == (row.reason, "mount", "/data")
+    assert (cause.sentence, cause.kind, cause.id) == (f"mount /data: {row.reason}", "mount", "/data")
 
 
 def test_a_boot_that_is_held_is_told_by_the_program_that_failed_it():
@@ -130,7 +130,7 @@ def test_of_one_program_everything_is_told():
     view = failed("redis", last_exit=snapshot.Exit(1, None), exits=2, restarts=2, restart_reasons={"exit": 1, "signal": 1, "bound": 0},
                   status="loading", last_output=("no",), final=True, latest=snapshot.Timeline(5.0, None, None))  # fmt: skip
     text = "\n".join(why_text.of_program(found(view), view, LOOK))
-    for words in ("failed for 12s; required, it will not come by itself", "started again 2 times: exit 1, signal 1", "exited with code 1",
+    for words in ("failed for 12s; required, it will not come by itself", "started again 2 times: 1 exit, 1 signal", "exited with code 1",
                   "it says: loading", "at first spawned @0.500s, RUNNING @1.500s, ready @1.600s", "latest   spawned @5.000s", "  | no"):  # fmt: skip
         assert words in text, words
 
@@ -154,7 +154,7 @@ def test_status_tells_the_answer_first_then_the_programs_with_their_evidence():
     lines = status_text.lines(found(*views), LOOK)
     assert lines[0] == "UNREADY for 12s: redis exited with code 1 (api waits for redis)"
     table = "\n".join(lines)
-    assert "3 (exit 3)" in table and "seal" not in table
+    assert "3 (3 exit)" in table and "seal" not in table
     assert any("seal" in line for line in status_text.lines(found(*views), status_text.Look(NOW, every=True)))
     assert status_text.lines(found(boots.view("api")), LOOK)[0] == "READY for 12s"
     assert (

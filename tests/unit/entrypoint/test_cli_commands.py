@@ -14,8 +14,9 @@ import click
 import pytest
 import yaml
 
-from entrypoint import cli, cli_document, options
+from entrypoint import asking, cli, cli_document, options, situation
 from entrypoint.commands import completion
+from tests.unit import boots
 
 ROOT = pathlib.Path(__file__).parents[3]
 SCRIPT = f"{sys.prefix}/bin/bootseal"
@@ -113,6 +114,12 @@ def test_status_tells_what_it_could_not_ask_and_exits_6(tmp_path):
         )
 
 
+def test_what_an_error_repeats_of_the_command_line_does_not_act_on_a_terminal(tmp_path):
+    for words in (["why"], ["logs"], ["wait", "--for", "\x1b[2J"], ["\x1b[2J"], ["status", "--\x1b[2J"]):
+        result = run(*words, BOOTSEAL_RUN_DIR=f"{tmp_path}/\x1b[2J")
+        assert result.returncode and "\\x1b[2J" in result.stderr and "\x1b" not in result.stderr, result
+
+
 def test_waiting_for_what_does_not_come_is_1_and_for_what_is_no_goal_2(tmp_path):
     result = run("wait", "--timeout", "200ms", "--run-dir", str(tmp_path))
     assert result.returncode == 1
@@ -156,6 +163,32 @@ def test_commands_and_options_are_completed():
     assert set(cli.COMMANDS) <= set(asked("bootseal "))
     assert "--abs-time" in asked("bootseal status --a")
     assert asked("bootseal completion z") == ["zsh"]
+
+
+def test_what_can_be_waited_for_is_completed(tmp_path, monkeypatch):
+    assert asked("bootseal wait --for ", BOOTSEAL_RUN_DIR=str(tmp_path)) == [
+        "ready",
+        "sealed",
+        "program=NAME",
+        "requirement=ID",
+    ]
+    assert asked("bootseal wait --for s", BOOTSEAL_RUN_DIR=str(tmp_path)) == ["sealed"]
+    known = situation.Situation(
+        told_by=situation.PROBES, phase="sealed", ready=True, reason="", programs=(boots.view("api"), boots.view("web")),
+        requirements=(situation.Requirement("data", "mount", True, "", "", True),),
+    )  # fmt: skip
+    monkeypatch.setattr(asking, "look", lambda *_, **__: known)
+    found = options.complete_goal(click.Context(cli.bootseal), click.Option(["--for"]), "program=w")
+    assert [one.value for one in found] == ["program=web"]
+    found = options.complete_goal(click.Context(cli.bootseal), click.Option(["--for"]), "req")
+    assert [one.value for one in found] == ["requirement=data"]
+
+
+def test_no_help_shows_what_is_only_meant_for_click():
+    for name in cli.COMMANDS:
+        command = cli.bootseal.get_command(click.Context(cli.bootseal), name)
+        told = command.get_help(click.Context(command, info_name=name))
+        assert "\\b" not in told and "\b" not in told, name
 
 
 def test_completing_a_program_without_a_container_is_nothing_and_no_error(tmp_path):

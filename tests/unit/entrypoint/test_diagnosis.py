@@ -15,7 +15,7 @@ PLACE = machine.Place("/run/bootseal", True, 1000, 0o755, "tmpfs", False, 1 << 3
 GOOD = machine.Facts(
     kernel="6.18", landlock=7, landlock_lacks="", has_openat2=True, has_pidfd=True, in_container=True, uid=1000, capabilities=0,
     no_new_privileges=True, seccomp="filter", root_read_only=True, place=PLACE, cgroups="v2", memory_limit=1 << 30, memory_used=1 << 20,
-    pids_limit=1000, pids_used=10, descriptors_soft=1024, descriptors_hard=4096, clock=1.8e9, engines={}, python="3.11.2",
+    pids_limit=1000, pids_used=10, descriptors_soft=1024, descriptors_hard=4096, clock=1.8e9, engines={}, engines_broken={}, python="3.11.2",
     prefix="/opt/bootseal", libraries_missing=(), compiled=boot_facts.Compiled("/opt/x", "", "box", 256, False, ()), booted=None,
 )  # fmt: skip
 BOOTED = boot_facts.Booted(1, "/opt/x", "", (boot_facts.Door("the probe server", "/run/p.sock", ""),))
@@ -123,5 +123,52 @@ def test_a_boot_is_judged_by_its_claim_its_plan_and_its_sockets(tmp_path):
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(run.probes_socket)
         assert "refused" in boot_facts.booted(run).doors[2].answer
-        door.listen()
-        assert boot_facts.booted(run).doors[2].answer == ""
+
+
+def test_a_door_that_opens_and_behind_which_nobody_answers_is_told(tmp_path, monkeypatch):
+    """The kernel lets callers in while the process behind it is stopped."""
+    monkeypatch.setattr(boot_facts, "_ASK_SECONDS", 0.05)
+    run = rundir.RunDirectory(str(tmp_path))
+    rundir.claim(run)
+    with socket.socket(socket.AF_UNIX) as pid1, socket.socket(socket.AF_UNIX) as probes:
+        for door, path in ((pid1, run.supervisor_socket), (probes, run.probes_socket)):
+            door.bind(path)
+            door.listen()
+        told = [door.answer for door in boot_facts.booted(run).doors]
+    assert told == ["no answer within 0.05 s", "No such file or directory", "no answer within 0.05 s"]
+
+
+def test_where_a_boot_lives_the_run_directory_is_judged_for_it_and_not_for_who_asks(tmp_path):
+    status = os.stat(tmp_path)
+    theirs = dataclasses.replace(BOOTED, uid=status.st_uid)
+    path = str(tmp_path)
+    other = os.stat_result((*status[:4], status.st_uid + 1, *status[5:]))
+    assert machine._unusable(path, path, status, theirs) == ""
+    assert machine._unusable(path, path, other, dataclasses.replace(theirs, uid=status.st_uid + 1)) == ""
+    assert f"the boot there is uid {status.st_uid}" in machine._unusable(path, path, other, theirs)
+    assert "this process is uid" in machine._unusable(path, path, other, None)
+
+
+def test_the_uid_of_a_boot_is_its_process_s(tmp_path):
+    run = rundir.RunDirectory(str(tmp_path))
+    rundir.claim(run)
+    assert boot_facts.booted(run).uid == os.geteuid()
+
+
+@pytest.mark.parametrize(
+    ("script", "told", "broken"),
+    [
+        ("echo podman version 5", "podman version 5", None),
+        ("echo 'level=error msg=no' >&2; exit 125", None, "exit code 125: level=error msg=no"),
+        ("echo half; exit 1", None, "exit code 1"),
+        ("echo 'level=error' >&2", None, "exit code 0: level=error"),
+    ],
+)
+def test_an_engine_that_fails_is_no_engine_with_an_odd_version(tmp_path, monkeypatch, script, told, broken):
+    podman = tmp_path / "podman"
+    podman.write_text(f"#!/bin/sh\n{script}\n")
+    podman.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}")
+    found, failed = machine._engines()
+    assert (found.get("podman"), failed.get("podman")) == (told, broken)
+    assert levels(engines=found, engines_broken=failed, in_container=False)["podman"] == ("OK" if told else "WARN")

@@ -1,8 +1,13 @@
 """What ``bootseal up`` shows of artifacts that cannot be used, and of the programs that lack them."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import pytest
 
 from entrypoint import display, progress
+from manifest import serving
+from tests.unit import boots
 
 FAULTS = [f"/app/{number} (changed): other bytes" for number in range(20)] + ["and 3 more"]
 MISSING = {
@@ -60,3 +65,26 @@ def test_the_table_keeps_every_fault_however_many_warnings_follow(
     assert "withheld" in last
     assert "artifact tree: /t: gone" in last
     assert last.count("OutputDropped") == 5
+
+
+@pytest.mark.parametrize(
+    ("reach", "address", "page"),
+    [
+        (serving.LOOPBACK, (None, None), "http://127.0.0.1:8080"),
+        (serving.OPEN, (None, None), "http://127.0.0.1:8080"),
+        (serving.OWN, ("::", 9000), "http://[::1]:9000"),
+        (serving.SOCKET, (None, None), ""),
+    ],
+)
+def test_the_page_and_health_are_named_only_where_somebody_is_answered_them(reach, address, page):
+    known = boots.make_plan(boots.program("api"))
+    probes = dataclasses.replace(
+        known.probes, host="127.0.0.1", port=8080, detail=serving.DetailPlan(reach, *address, None)
+    )
+    known = dataclasses.replace(known, probes=probes, run_directory="/a b/run")
+    loaded = SimpleNamespace(plan=known, config_path="/a b/plan/supervisord.conf")
+    lines = display._Places("m.yaml", loaded, "/a b").lines()
+    told = dict(line.split(None, 1) for line in lines)
+    assert told["probes"] == f"http://127.0.0.1:8080/ready{f'  {page}/health' if page else ''}"
+    assert told.get("page") == (f"{page}/" if page else None)
+    assert told["status"].endswith("bin/bootseal status --run-dir '/a b/run'")

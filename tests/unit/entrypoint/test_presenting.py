@@ -84,3 +84,8 @@ def test_the_name_that_is_spelled_most_like_a_wrong_one_is_suggested():
     assert presenting.nearest("redus", ["api", "redis"]) == "did you mean redis?"
     assert presenting.nearest("x" * 100000, ["api", "redis"]) == "there are api, redis"
     assert presenting.nearest("x", []) == "there is none"
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_what_is_no_time_is_shown_and_does_not_act_on_a_terminal(absolute):
+    assert presenting.ago(HOSTILE, 0.0, absolute=absolute) == presenting.plain(HOSTILE)

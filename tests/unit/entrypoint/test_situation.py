@@ -1,11 +1,13 @@
 """What is known of a container: by the probe server's answer, by PID 1's ledger, by the files alone."""
 
 import dataclasses
+import errno
 import json
+import os
 
 import pytest
 
-from contract import clock, errors, events, files, process, rundir, snapshot
+from contract import boot_record, clock, errors, events, files, process, rundir, snapshot
 from entrypoint import asking, history, situation
 from tests.unit import boots
 
@@ -156,6 +158,20 @@ def test_a_claim_of_a_pid_that_was_given_away_again_is_nobodys(tmp_path):
         assert asking.claimant(run) is None, text
 
 
+def test_who_may_not_look_is_told_so_and_nothing_of_the_boot(tmp_path, monkeypatch):
+    run = rundir.RunDirectory(str(tmp_path))
+    rundir.claim(run)
+
+    def refuse(*_arguments, **_options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(asking.journal, "read", refuse)
+    found = asking.look(run)
+    assert (found.phase, found.told_by, found.ready) == (situation.HIDDEN, situation.NOTHING, None)
+    assert found.reason == "it runs and cannot be asked: Permission denied (run it as the container's user or as root)"
+    assert len(found.troubles) == 3
+
+
 def test_events_that_are_no_file_are_a_trouble_and_no_crash(tmp_path):
     run = rundir.RunDirectory(str(tmp_path))
     (tmp_path / "events.jsonl").symlink_to("/etc/passwd")
@@ -166,3 +182,112 @@ def test_a_situation_is_a_value():
     one = situation.of_health(health())
     assert one == situation.of_health(health()) and one != dataclasses.replace(one, reason="x")
     assert json.dumps(dataclasses.asdict(one)) and clock.rfc3339()
+
+
+def test_events_that_cannot_be_read_say_nothing_of_the_boot_that_lives_there(tmp_path):
+    run = rundir.RunDirectory(str(tmp_path))
+    rundir.claim(run)
+    (tmp_path / "events.jsonl").mkdir()
+    found = asking.look(run)
+    assert (found.phase, found.ready, found.is_alive) == (situation.HIDDEN, None, True)
+    assert "it runs and cannot be asked" in found.reason and "Stage A" not in found.reason
+
+
+def test_a_sealed_container_that_does_not_answer_is_not_told_to_boot():
+    """Its PID 1 and its probe server are stopped, say: whether it is ready nobody can tell."""
+    story = history.last_boot(
+        [event("BootstrapStarted", pid=1), event("SupervisorStarted"), event("BootstrapCompleted")]
+    )
+    found = situation.of_files(story, is_alive=True, run_directory="/run/x", troubles=())
+    assert (found.phase, found.ready, found.sealed_at) == (snapshot.SEALED, None, boots.WALL)
+    assert found.reason == f"it was sealed at {boots.WALL}; PID 1 does not answer"
+    unsealed = history.last_boot([event("BootstrapStarted", pid=1), event("SupervisorStarted")])
+    found = situation.of_files(unsealed, is_alive=True, run_directory="/run/x", troubles=())
+    assert (found.phase, found.ready) == (situation.STARTING, False)
+    cut = history.last_boot([event("ProgramReady", program="api")])
+    found = situation.of_files(cut, is_alive=True, run_directory="/run/x", troubles=())
+    assert found.ready is None and "do not reach back" in found.reason
+
+
+@pytest.fixture
+def claimed(tmp_path):
+    """A run directory that this process has just begun to boot in."""
+    run = rundir.RunDirectory(str(tmp_path))
+    rundir.claim(run)
+    return run
+
+
+def tell(run, boot_id, *names, at=None, **fields):
+    with open(run.events, "a") as file:
+        file.writelines(
+            json.dumps({**event(name, boot_id, **fields), "time": at or clock.rfc3339()}) + "\n" for name in names
+        )
+
+
+LONG_AGO = "2020-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize("names", [("BootstrapStarted", "BootstrapCompleted"), ("BootstrapCompleted",)])
+def test_a_boot_before_that_had_the_same_pid_is_not_this_one(claimed, names):
+    """In containers each boot is process 1; and of one whose events were rotated, the pid is not known."""
+    tell(claimed, "e" * 32, *names, at=LONG_AGO, pid=os.getpid())
+    found = asking.look(claimed)
+    assert (found.sealed_at, found.phase, found.is_alive) == (None, situation.STARTING, True)
+    tell(claimed, "e" * 32, "BootstrapFailed", at=LONG_AGO, phase="plan", cause="broken")
+    assert asking.look(claimed).failure == ""
+    tell(claimed, "f" * 32, "BootstrapStarted", "BootstrapCompleted", pid=os.getpid())
+    assert asking.look(claimed).sealed_at
+
+
+def test_the_boot_record_says_whose_the_events_are(claimed):
+    record = dataclasses.replace(boots.boot(), pid1=os.getpid(), pid1_start=process.start_time(), boot_id="f" * 32)
+    boot_record.write(claimed, record)
+    tell(claimed, "f" * 32, "BootstrapCompleted", at=LONG_AGO)
+    assert asking.look(claimed).sealed_at, "a clock that was set meanwhile does not matter then"
+    tell(claimed, "e" * 32, "BootstrapFailed", phase="plan", cause="broken")
+    assert asking.look(claimed).failure == ""
+
+
+def test_a_claim_of_another_boot_of_the_machine_is_nobodys(tmp_path):
+    run = rundir.RunDirectory(str(tmp_path))
+    rundir.claim(run)
+    with open(run.claim) as file:
+        mine = file.read()
+    assert asking.claimant(run) == rundir.Holder(os.getpid(), process.start_time())
+    files.write_atomically(run.claim, f"{mine.rpartition(' ')[0]} {'0' * 36}\n".encode(), 0o444)
+    assert asking.claimant(run) is None
+
+
+def test_who_has_less_time_asks_for_less(tmp_path, monkeypatch):
+    given = []
+
+    def refuse(*_arguments, timeout_seconds):
+        given.append(timeout_seconds)
+        raise asking.NotThere("x", "no")
+
+    monkeypatch.setattr(asking, "probe", refuse)
+    monkeypatch.setattr(asking, "ledger", lambda run, seconds: refuse(run, timeout_seconds=seconds))
+    run = rundir.RunDirectory(str(tmp_path))
+    asking.look(run, timeout_seconds=2.0)
+    assert given[0] == pytest.approx(1.0, abs=0.5) and given[1] <= 2.0
+    given.clear()
+    asking.look(run, timeout_seconds=0.0)
+    assert given == [asking.LEAST_SECONDS] * 2
+    given.clear()
+    asking.look(run)
+    assert given == [asking.ASK_SECONDS] * 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"phase": "\ud800"}, {"phase": "elsewhere"}, {"boot": {"sealed_at": "\ud800"}}, {"boot": {"started_at": "soon"}},
+     {"readiness": {"ready": False, "since": "\x1b[2J"}}],
+)  # fmt: skip
+def test_a_phase_or_time_that_is_none_is_no_answer(changes):
+    with pytest.raises(errors.InvalidRecord):
+        situation.of_health(health(**changes))
+
+
+@pytest.mark.parametrize("phase", [None, "booting", "sealed", "held", "stopping"])
+def test_each_phase_of_the_ledger_is_one(phase):
+    assert situation.of_health(health(phase=phase)).phase == (phase or situation.STARTING)
