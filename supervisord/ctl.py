@@ -105,7 +105,7 @@ class Plugin(supervisorctl.ControllerPluginBase):  # type: ignore[misc]
     def _missing(self) -> list[ctl_answers.Missing]:
         summary: snapshot.Summary = self._asked("summary", snapshot.parse_summary)
         if summary.phase == snapshot.SEALED and not summary.waiting:
-            return []
+            return ctl_answers.missing_beside(str(self.ctl.options.serverurl))
         return ctl_answers.missing(summary, self._asked("snapshot", snapshot.parse))
 
     # --- why --------------------------------------------------------------------------------------------------

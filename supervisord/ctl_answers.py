@@ -1,18 +1,23 @@
-"""What the supervisorctl plug-in answers: the ledger in lines. Pure, but for the look at the seal's record.
+"""What the supervisorctl plug-in answers: the ledger in lines. Pure, but for the look at the seal's record and the question to /ready.
 
 Rules
 -----
-* Ready is a sealed generation in which nobody is waited for.
+* Ready is a sealed generation in which nobody is waited for, and what the probe server says of the rest (mounts, checks, the
+  identity): one that does not answer is no yes. Only a unix socket says where it is.
 * A seal is accepted when PID 1 has one for this generation and the record, where it can be read, still is the one that PID 1
   accepted. Signature and plan are `bootseal verify`'s to judge.
 """
 
 import hashlib
+import http.client
+import json
 import os
 
-from contract import errors, files, records, rundir, snapshot
+from contract import errors, files, records, rundir, snapshot, unix_http
 
 _RECORD_LIMIT = 4 * 1024 * 1024
+_ANSWER_LIMIT = 4 * 1024 * 1024
+_ASK_SECONDS = 3.0
 
 
 @records.dataclass(frozen=True)
@@ -37,6 +42,34 @@ def missing(summary: snapshot.Summary, ledger: snapshot.Snapshot) -> list[Missin
     if ledger.phase != snapshot.SEALED:
         found.append(Missing("(boot)", ledger.phase, ledger.failure or _phase_reason(ledger.phase)))
     return found
+
+
+def missing_beside(url: str) -> list[Missing]:
+    """Return what /ready lacks in the container whose supervisord is at ``url``, when its ledger lacks nothing."""
+    run = _run_directory(url)
+    if run is None or not os.path.exists(run.boot_record):
+        return []
+    connection = unix_http.Connection(run.probes_socket, _ASK_SECONDS)
+    try:
+        connection.request("GET", "/ready")
+        answer = connection.getresponse()
+        value = json.loads(answer.read(_ANSWER_LIMIT))
+        if answer.status == http.client.OK and value["ready"] is True:
+            return []
+        rows = [Missing(str(row["id"]), str(row["kind"]), str(row["reason"])) for row in value["missing"]]
+        return rows or [Missing("(ready)", "unknown", f"/ready answered {answer.status}")]
+    except OSError as error:
+        why = errors.describe_os_error(error)
+    except (http.client.HTTPException, ValueError, LookupError, TypeError):
+        why = "what answers there is not bootseal's probe server"
+    finally:
+        connection.close()
+    return [Missing("(probes)", "unknown", f"nobody says whether mounts and checks are as they must be: {why}")]
+
+
+def _run_directory(url: str) -> rundir.RunDirectory | None:
+    """Return the run directory of the supervisord at ``url``, where that says it."""
+    return rundir.RunDirectory(os.path.dirname(url.removeprefix("unix://"))) if url.startswith("unix://") else None
 
 
 def _phase_reason(phase: str) -> str:
@@ -82,9 +115,9 @@ def sealed(ledger: snapshot.Snapshot, record: Record) -> tuple[list[str], bool]:
 
 def look_at_record(url: str) -> Record:
     """Return what lies where the seal of the supervisord at ``url`` must be; only a unix socket says where that is."""
-    if not url.startswith("unix://"):
+    run = _run_directory(url)
+    if run is None:
         return Record(unseen=f"{url} does not say where the run directory is")
-    run = rundir.RunDirectory(os.path.dirname(url.removeprefix("unix://")))
     try:
         return Record(run.seal, sha256=hashlib.sha256(files.read_bounded(run.seal, _RECORD_LIMIT)).hexdigest())
     except FileNotFoundError:
