@@ -69,7 +69,9 @@ class Answer:
 def engine(*arguments: str, stdin: str | None = None, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
     """Run the container engine; the caller judges the exit code."""
     command = [str(ENGINE), *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+    return subprocess.run(
+        command, input=stdin, capture_output=True, text=True, errors="surrogateescape", timeout=timeout, check=False
+    )
 
 
 def engine_ok(*arguments: str, stdin: str | None = None) -> str:
@@ -145,6 +147,10 @@ class Box:
     def inspect(self, form: str) -> str:
         """Return one fact of the engine about the container."""
         return engine_ok("inspect", "--type=container", "--format", form, self.name)
+
+    def is_up(self) -> bool:
+        """Whether the engine has started PID 1 and sees it alive."""
+        return self.inspect("{{.State.Status}}") == "running"
 
     def is_running(self) -> bool:
         """Whether the engine sees PID 1 alive."""

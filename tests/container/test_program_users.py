@@ -14,11 +14,8 @@ import pathlib
 from typing import Any
 
 import pytest
-import yaml
 
-from entrypoint import building
-from manifest import compile as compiling
-from tests.container import box
+from tests.container import box, plans
 from tests.container.conftest import Boxes, Start
 from tests.container.test_refusals import derive, refusal
 
@@ -86,13 +83,7 @@ def manifest(users: dict[str, int]) -> dict[str, Any]:
 
 def compiled(directory: pathlib.Path, users: dict[str, int]) -> tuple[str, ...]:
     """Write the plan into ``directory`` and return how it is mounted."""
-    (directory / "bootseal.yaml").write_text(yaml.safe_dump(manifest(users)))
-    options = compiling.BuildOptions("/opt/bootseal", "/run/bootseal", None)
-    result = compiling.load(str(directory / "bootseal.yaml"), options)
-    assert result.plan is not None, result.diagnostics
-    building.write(building.finish(result.plan, prove=True), str(directory))
-    directory.chmod(0o755)
-    return (f"--volume={directory}:/opt/bootseal/etc:ro", f"--volume={PROGRAMS}:/opt/apart:ro")
+    return (plans.mounted(directory, manifest(users)), f"--volume={PROGRAMS}:/opt/apart:ro")
 
 
 @pytest.fixture(scope="module")

@@ -154,6 +154,7 @@ def test_no_rpc_answer_holds_a_secret(vault: box.Box, search: secret_search.Sear
         if not method.startswith("system.method"):
             shapes = ((), (0, 100_000), *((name,) for name in names), *((name, 0, 100_000) for name in names))
             wanted += [(method, *arguments) for arguments in shapes]
+    wanted += [("bootseal.output", "0", "100000"), *(("bootseal.output", "-1", "1000", [name]) for name in names)]
     together = [{"methodName": method, "params": ["api"]} for method in filter(vaults.is_reading, listed)]
     wanted.append(("system.multicall", together))
     answers = vaults.calls(vault, *wanted)
@@ -164,6 +165,7 @@ def test_no_rpc_answer_holds_a_secret(vault: box.Box, search: secret_search.Sear
         "supervisor.getProcessInfo",
         "bootseal.snapshot",
         "bootseal.summary",
+        "bootseal.output",
     } <= answered
     for answer in answers:
         assert search.found(json.dumps(answer)) == set(), answer
@@ -173,7 +175,9 @@ def test_no_http_answer_holds_a_secret(vault: box.Box, search: secret_search.Sea
     [nothing] = vault.fetch("8080/nothing")
     paths = nothing.json["error"].partition("the paths are ")[2].split(", ")
     assert {"/health", "/v1/meta", "/metrics"} <= set(paths)
-    places = [f"8080{path}" for path in paths] + ["9091/metrics", "9091/nothing", "8080/startupz?wait=1s"]
+    assert {"/", "/v1/events", "/openapi.json"} <= set(paths)
+    places = [f"8080{path}{'?follow=false' * (path == '/v1/events')}" for path in paths]
+    places += ["9091/metrics", "9091/nothing", "8080/startupz?wait=1s"]
     answers = vault.fetch(*places)
     for place, answer in zip(places, answers, strict=True):
         assert answer.status in {200, 404}, place
@@ -181,11 +185,22 @@ def test_no_http_answer_holds_a_secret(vault: box.Box, search: secret_search.Sea
 
 
 def test_supervisorctl_prints_no_secret(vault: box.Box, search: secret_search.Search) -> None:
-    lines = [["status"], ["ready"], ["why", *PROGRAMS, "probes"], ["avail"], ["pid", "api"], ["maintail", "-100000"]]
+    lines = [["status"], ["ready"], ["seal"], ["why", *PROGRAMS, "probes"], ["avail"], ["pid", "api"]]
+    lines += [["maintail", "-100000"]]
     lines += [["tail", "-100000", name, channel] for name in PROGRAMS for channel in ("stdout", "stderr")]
     for line in lines:
         done = vault.run("supervisorctl", *line)
         assert search.found(done.stdout + done.stderr) == set(), line
+        assert done.stdout, line
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_command_line_prints_no_secret(vault: box.Box, search: secret_search.Search, form: str) -> None:
+    lines = [["status", "--all"], ["why"], *(["why", name] for name in PROGRAMS), ["logs", "--all"], ["events"]]
+    lines += [["analyze"], ["doctor"], ["verify"], ["wait", "--for", "ready"]]
+    for line in lines:
+        done = vault.run("bootseal", *line, "--format", form)
+        assert (done.returncode, search.found(done.stdout + done.stderr)) == (0, set()), line
         assert done.stdout, line
 
 

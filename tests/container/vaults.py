@@ -35,7 +35,7 @@ SOURCES = {
     "/etc/vault/keys/seal-key": "seal-key",
 }
 WRITTEN = ("/run", "/tmp", "/dev/shm", "/etc", "/opt/bootseal/etc", "/opt/vault", "/var")
-READING = ("get", "read", "tail", "snapshot", "summary")
+READING = ("get", "read", "tail", "snapshot", "summary", "output")
 
 CALL = """
 import json, sys
