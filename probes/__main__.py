@@ -22,7 +22,7 @@ _SWITCH_SECONDS = 0.0005
 
 
 def main(arguments: list[str]) -> int:
-    """Serve until told to stop; returns 0, 1 when it cannot begin, 2 for wrong arguments."""
+    """Serve until told to stop, and end the process; returns 1 when it cannot begin, 2 for wrong arguments."""
     if len(arguments) != 2 or arguments[0] != "--run-dir":
         print("usage: python -m probes --run-dir DIR", file=sys.stderr)
         return exit_codes.USAGE_ERROR
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
         if loaded.plan.has_program_users:  # before the first thread: checks are run as others, and gain nothing
             prctl.call(prctl.SET_NO_NEW_PRIVS, 1)
         sockets = listeners.bind(loaded.plan.probes, run)
-        answers = early.EarlyAnswers(sockets.probes)
+        answers = early.EarlyAnswers(sockets.probes, loaded.plan.probes.liveness_deadline_seconds)
         answers.begin()
         subscription = subscription_socket(run)
     except OSError as error:
@@ -47,20 +47,16 @@ def main(arguments: list[str]) -> int:
     except errors.BootsealError as error:
         print(f"probes: {error}", file=sys.stderr)
         return exit_codes.GENERIC_FAILURE
-    import asyncio
-
-    from probes import log, server
+    from probes import ending, log, server
     from probes.checks import execute
     from seal import record  # noqa: F401  (the signature library: loaded now, not while the seal is judged)
     from supervisord import credentials
 
     execute.use(credentials.Credentials(loaded.plan.secrets, run))
     log.begin(boot.boot_id, loaded.plan.observability.log_level)
-    asyncio.run(server.serve(run, boot, loaded, sockets, subscription=subscription, take_over=answers.end))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Nothing is left to do, and taking the interpreter apart would cost the container's stop 20 ms.
-    os._exit(exit_codes.OK)
+    return ending.serve_and_exit(
+        server.serve(run, boot, loaded, sockets, subscription=subscription, take_over=answers.end)
+    )
 
 
 def read(run: rundir.RunDirectory) -> tuple[boot_record.BootRecord, plan.LoadedPlan]:

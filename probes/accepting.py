@@ -2,11 +2,13 @@
 
 Rules
 -----
-* There is always room for one more: ``probes.connections``. Only where everybody here is being answered the one who comes is
-  turned away.
+* Who comes is taken, and one who is silent goes for it: ``probes.connections``. Only where everybody here is being answered the one
+  who comes is turned away.
 * No descriptor left (accept(2): EMFILE, ENFILE, ENOBUFS, ENOMEM) sends the longest silent client away, and where there is none
   accepting pauses: it neither turns in a circle nor ends.
-* A turn of the loop takes at most ``BATCH`` clients: whoever is here already is answered meanwhile.
+* At most ``BATCH`` clients, and no more than a quarter of all there may be, are on their way at a time; others wait in the kernel's
+  queue. So whoever is here already is answered meanwhile, and newcomers do not send each other away before they are heard.
+* What the kernel takes of an answer for a client that does not is bounded: ``SEND_BYTES``, and no longer than a silence may be.
 * On the unix socket only processes of our own user and root's are clients; others are closed at once (SO_PEERCRED, unix(7)).
 """
 
@@ -22,6 +24,8 @@ from collections.abc import Callable
 from probes import client, connections
 
 BATCH = 64
+SEND_BYTES = 32 * 1024
+"""The kernel doubles it (socket(7)). Left to itself it takes megabytes (tcp_wmem, tcp(7))."""
 PAUSE_SECONDS = 0.1
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _CREDENTIALS = struct.Struct("iII")
@@ -63,6 +67,7 @@ class Acceptor:
             accepted.close()
             return
         accepted.setblocking(False)
+        limit(accepted)
         task = self._loop.create_task(self._connect(accepted, head))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -78,7 +83,7 @@ class Acceptor:
             made.data_received(head)
 
     def _accept(self) -> None:
-        for _ in range(BATCH):
+        for _ in range(min(BATCH, max(1, self._connections.limit // 4)) - self._connections.coming):
             try:
                 accepted, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError):
@@ -98,6 +103,15 @@ class Acceptor:
         if not self._connections.evict_one():
             self._loop.remove_reader(self._listener.fileno())
             self._pause = self._loop.call_later(PAUSE_SECONDS, self.begin)
+
+
+def limit(accepted: socket.socket) -> None:
+    """Bound what the kernel holds of answers that the client at ``accepted`` does not take, also after we closed it (tcp(7))."""
+    with contextlib.suppress(OSError):
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
+        if accepted.family != socket.AF_UNIX:
+            patience_ms = int(connections.SILENCE_SECONDS * 1000)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience_ms)
 
 
 def is_ours(accepted: socket.socket) -> bool:

@@ -2,7 +2,8 @@
 
 Rules
 -----
-* Over TCP a client is its address: nothing that it says of itself (X-Forwarded-For) counts.
+* Over TCP a client is its address: nothing that it says of itself (X-Forwarded-For) makes it another. But where only loopback is
+  answered, what says that it was forwarded (``FORWARDED``) comes from elsewhere, through a proxy beside us.
 * A token is compared in constant time and read from its file, or what it is a link to, at each request. A file that is missing, unreadable, empty or
   shorter than ``TOKEN_BYTES`` closes detail (503); it never opens it.
 * A page in somebody's browser must not read what only that browser's machine may. A request that another site's page makes is
@@ -17,7 +18,6 @@ import hmac
 import ipaddress
 import os
 import urllib.parse
-from collections.abc import Callable
 from http import HTTPStatus
 
 from contract import errors, files
@@ -26,11 +26,13 @@ from manifest import serving
 TOKEN_BYTES = 16
 _TOKEN_LIMIT = 4096
 PAGE = "/"
+FORWARDED = ("Forwarded", "X-Forwarded-For", "Via")
+"""What a proxy adds (RFC 7239; RFC 9110, 7.6.3)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """What is known of a request: the client's address, and headers ("" where one is missing)."""
+    """What is known of a request: the client's address, headers ("" where one is missing), whether it has one of ``FORWARDED``."""
 
     client: str
     path: str = PAGE
@@ -39,6 +41,7 @@ class Asked:
     fetch_site: str = ""
     fetch_mode: str = ""
     authorization: str = ""
+    is_forwarded: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +57,10 @@ class NoToken(errors.BootsealError):
     """The token that clients must show cannot be had."""
 
 
-def judge(plan: serving.ProbesPlan, asked: Asked, token: Callable[[str], bytes]) -> Refusal | None:
-    """Return why ``asked`` is refused over TCP, or None; ``token`` returns what the file named to it holds, or raises NoToken."""
+def judge_client(plan: serving.ProbesPlan, asked: Asked) -> Refusal | None:
+    """Return why ``asked`` is refused over TCP whatever token it shows, or None."""
     detail = plan.detail
-    if detail.reach == serving.LOOPBACK and not is_loopback(asked.client):
+    if detail.reach == serving.LOOPBACK and (asked.is_forwarded or not is_loopback(asked.client)):
         why = "this is answered to clients on loopback only: ask from inside the container, or name an address in probes.detail of the manifest"
         return Refusal(HTTPStatus.FORBIDDEN, why)
     if is_from_another_site(asked):
@@ -67,21 +70,27 @@ def judge(plan: serving.ProbesPlan, asked: Asked, token: Callable[[str], bytes])
         if asked.host and not is_plain_host(asked.host) and host_of(asked.host) not in own:
             why = "this is answered under an IP address or localhost only: ask for one of them, or have a token asked for with probes.detail in the manifest"
             return Refusal(HTTPStatus.FORBIDDEN, why)
-        return None
-    return None if asked.path == PAGE else _judge_token(asked.authorization, detail.token_file, token)
+    return None
 
 
-def _judge_token(authorization: str, path: str, token: Callable[[str], bytes]) -> Refusal | None:
-    try:
-        wanted = token(path)
-    except NoToken as error:
-        return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "1"})
-    scheme, _, shown = authorization.partition(" ")
+def wanted_token(plan: serving.ProbesPlan, asked: Asked) -> str | None:
+    """Return the file of the token that ``asked`` must show, or None."""
+    return None if asked.path == PAGE else plan.detail.token_file
+
+
+def judge_token(asked: Asked, wanted: bytes) -> Refusal | None:
+    """Return why ``asked`` is refused where the token ``wanted`` must be shown, or None."""
+    scheme, _, shown = asked.authorization.partition(" ")
     is_right = hmac.compare_digest(shown.strip().encode("utf-8", "surrogateescape"), wanted)
     if scheme.lower() == "bearer" and is_right:
         return None
     why = "this is answered to clients that show the token: Authorization: Bearer TOKEN"
     return Refusal(HTTPStatus.UNAUTHORIZED, why, {"WWW-Authenticate": "Bearer"})
+
+
+def closed(why: errors.BootsealError) -> Refusal:
+    """Return the refusal of everybody while the token cannot be had."""
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(why), {"Retry-After": "1"})
 
 
 def read_token(path: str) -> bytes:

@@ -1,10 +1,22 @@
-"""What each path answers, as status and JSON value: the contract that docs/http.md describes."""
+"""What each path answers, as status and JSON value: the contract that docs/http.md describes.
+
+Rules
+-----
+* Each answer is decided anew. What it says is put into words and encoded once, for as long as the decision is the very same
+  object (``Kept``): whoever asks often costs a look and a write. /health, where every age is another one at each moment, is
+  shared for ``SHARED_SECONDS`` while nothing else changes.
+"""
 
 import dataclasses
+import functools
+import math
+from collections.abc import Callable
 from typing import Any
 
 from contract import clock, snapshot
-from probes import closures, observed, readiness
+from probes import closures, observed, readiness, response
+
+SHARED_SECONDS = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,6 +26,40 @@ class Answer:
     status: int
     value: dict[str, Any]
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def body(self) -> bytes:
+        """``value`` as it is sent."""
+        return response.dump(self.value)
+
+
+class Kept:
+    """An answer that is made again only when what it is made of is not the very same any more, or when its time is over."""
+
+    def __init__(
+        self,
+        made_of: Callable[[], tuple[Any, ...]],
+        make: Callable[..., Answer],
+        now: Callable[[], float] = clock.monotonic,
+        for_seconds: float = math.inf,
+    ) -> None:
+        """``made_of`` tells what decides the answer now; ``make`` makes the answer of it, which is good ``for_seconds``."""
+        self._made_of = made_of
+        self._make = make
+        self._now = now
+        self._for_seconds = for_seconds
+        self._until = -math.inf
+        self._parts: tuple[Any, ...] = ()
+        self._answer: Answer | None = None
+
+    def __call__(self) -> Answer:
+        """Return the answer as it is now."""
+        parts, now = self._made_of(), self._now()
+        is_over = self._answer is None or now >= self._until
+        if is_over or any(new is not old for new, old in zip(parts, self._parts, strict=True)):
+            self._parts, self._answer, self._until = parts, self._make(*parts), now + self._for_seconds
+        assert self._answer is not None  # noqa: S101  # else it was over
+        return self._answer
 
 
 def livez(known: observed.Observed) -> Answer:
@@ -28,10 +74,12 @@ def livez(known: observed.Observed) -> Answer:
     return Answer(200, value) if decided.live else Answer(503, value, {"Retry-After": "1"})
 
 
-def startupz(known: observed.Observed) -> Answer:
+def startupz(known: observed.Observed) -> Kept:
     """/startupz: 200 once this boot is sealed, and then for its life."""
-    decided = known.readiness()
-    sealed = known.startup
+    return Kept(lambda: (known.readiness(), known.startup), _startup)
+
+
+def _startup(decided: readiness.Readiness, sealed: observed.Startup) -> Answer:
     if sealed.sealed:
         return Answer(200, {"sealed": True, "sealed_at": sealed.sealed_at, "generation": sealed.generation})
     unsealed = readiness.of_the_seal(decided)
@@ -39,24 +87,24 @@ def startupz(known: observed.Observed) -> Answer:
     return Answer(503, {"sealed": False, "reason": reason, "missing": _missing(unsealed)}, {"Retry-After": "1"})
 
 
-def ready(known: observed.Observed) -> Answer:
+def ready(known: observed.Observed) -> Kept:
     """/ready: 200 when ready now."""
-    decided = known.readiness()
-    return Answer(200, _readiness(known, decided)) if decided.ready else _unready(known, decided)
+    return Kept(lambda: (known.readiness(), known.since, known.required_names()), _ready)
 
 
-def _unready(known: observed.Observed, decided: readiness.Readiness) -> Answer:
-    return Answer(503, _readiness(known, decided), {"Retry-After": str(decided.retry_seconds)})
+def _ready(decided: readiness.Readiness, since: str, names: list[str]) -> Answer:
+    value = _readiness(decided, since, names)
+    return Answer(200, value) if decided.ready else Answer(503, value, {"Retry-After": str(decided.retry_seconds)})
 
 
-def _readiness(known: observed.Observed, decided: readiness.Readiness) -> dict[str, Any]:
+def _readiness(decided: readiness.Readiness, since: str, names: list[str]) -> dict[str, Any]:
     if decided.ready:
-        return {"ready": True, "since": known.since, "requirements": known.required_names()}
+        return {"ready": True, "since": since, "requirements": names}
     return {"ready": False, "reason": decided.reason, "missing": _missing(decided)}
 
 
 def _missing(decided: readiness.Readiness) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(row) for row in decided.missing]
+    return [dict(vars(row)) for row in decided.missing]
 
 
 def _requirements(known: observed.Observed) -> list[dict[str, Any]]:
@@ -68,13 +116,21 @@ def _requirements(known: observed.Observed) -> list[dict[str, Any]]:
     return rows
 
 
-def health(known: observed.Observed) -> Answer:
+def health(known: observed.Observed) -> Kept:
     """/health: always 200, everything for a person.
 
     A program's last lines of output may hold what its author never meant to publish: they go to whoever may read detail
     (``probes.access``).
     """
-    decided = known.readiness()
+
+    def made_of() -> tuple[Any, ...]:
+        decided, reading = known.readiness(), known.reading()
+        return decided, reading.ledger, reading.refusal, known.seal, known.requirements(), known.since
+
+    return Kept(made_of, lambda decided, *_: _health(known, decided), known.now, SHARED_SECONDS)
+
+
+def _health(known: observed.Observed, decided: readiness.Readiness) -> Answer:
     reading = known.reading()
     ledger = reading.ledger
     return Answer(
@@ -91,8 +147,8 @@ def health(known: observed.Observed) -> Answer:
             },
             "programs": _programs(ledger),
             "requirements": _requirements(known),
-            "seal": _seal(known, ledger),
-            "readiness": _readiness(known, decided),
+            "seal": _seal(reading, known.seal),
+            "readiness": _readiness(decided, known.since, known.required_names()),
         },
     )
 
@@ -114,13 +170,13 @@ def _boot(known: observed.Observed, ledger: snapshot.Snapshot | None) -> dict[st
     }
 
 
-def _seal(known: observed.Observed, ledger: snapshot.Snapshot | None) -> dict[str, Any]:
-    seen = ledger.seal if ledger else None
-    verdict = known.seal
-    accepted = seen is not None and verdict.is_accepted
+def _seal(reading: readiness.Reading, verdict: readiness.Verdict) -> dict[str, Any]:
+    seen = reading.ledger.seal if reading.ledger else None
+    state = readiness.seal_state(reading.ledger, verdict, is_fresh=reading.is_fresh)
+    accepted = state in {readiness.ACCEPTED, readiness.LATE}
     value: dict[str, Any] = {"accepted": accepted, "since": verdict.since}
     if not accepted:
-        value["reason"] = verdict.reason or "this generation is not sealed"
+        value["reason"] = readiness.why_unsealed(state, verdict)
     if seen is not None:
         value |= {"sha256": seen.sha256, "at": seen.at, "late": seen.late}
     if accepted:

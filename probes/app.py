@@ -5,6 +5,7 @@ Rules
 * No answer waits for anything, but for ``?wait=``, streams, and what loads a library or reads more than memory: of these only
   so many are under way at a time.
 * GET and HEAD only; a request's body is never read, and is the last thing its connection carries.
+* An answer of more than ``client.UNTAKEN_BYTES`` is given only where there is memory for it: ``connections``.
 * What a client sends never becomes a label, a log line or part of a path.
 """
 
@@ -29,7 +30,7 @@ _NEVER_SECONDS = 1e8
 _log = logging.getLogger(__name__)
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-Guard = Callable[[web.BaseRequest, str], answers.Answer | None]
+Guard = Callable[[web.BaseRequest, str], Awaitable[answers.Answer | None]]
 """Takes a request and its path; returns the refusal, or None."""
 
 
@@ -61,10 +62,10 @@ class Site:
 
         self.add(path, handler, waits=False)
 
-    def include(self, other: "Site", guard: Guard) -> None:
-        """Answer the paths of ``other`` to whom ``guard`` does not refuse them."""
+    def include(self, other: "Site", guard: Guard, *, waits: bool = False) -> None:
+        """Answer the paths of ``other`` to whom ``guard``, which itself may be one that ``waits``, does not refuse them."""
         for path, handler in other._handlers.items():
-            self.add(path, _guarded(path, handler, guard), waits=path in other._waiting)
+            self.add(path, _guarded(path, handler, guard), waits=waits or path in other._waiting)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -86,9 +87,13 @@ class Site:
             answer = render(problem(HTTPStatus.SERVICE_UNAVAILABLE, text, {"Retry-After": "1"}))
         else:
             answer = await handler(request)
+            if is_large(answer) and not its_client.may_be_owed:
+                text = "too many answers are not taken by those who asked for them"
+                answer = render(problem(HTTPStatus.SERVICE_UNAVAILABLE, text, {"Retry-After": "1"}))
         if request.body_exists:
             answer.force_close()
-        self.count(path, answer.status, time.perf_counter() - began if isinstance(answer, web.Response) else None)
+        if isinstance(answer, web.Response):  # a stream was counted when it began
+            self.count(path, answer.status, time.perf_counter() - began)
         return answer
 
     def count(self, path: str, status: int, seconds: float | None = None) -> None:
@@ -96,9 +101,14 @@ class Site:
         self._known.traffic.note(path, status, seconds)
 
 
+def is_large(answer: web.StreamResponse) -> bool:
+    """Say whether a client that does not take ``answer`` costs memory."""
+    return isinstance(answer, web.Response) and (answer.content_length or 0) > client.UNTAKEN_BYTES
+
+
 def _guarded(path: str, handler: Handler, guard: Guard) -> Handler:
     async def guarded(request: web.BaseRequest) -> web.StreamResponse:
-        refusal = guard(request, path)
+        refusal = await guard(request, path)
         return await handler(request) if refusal is None else render(refusal)
 
     return guarded
@@ -208,8 +218,7 @@ def hold(
     def written(keeps: bool) -> bytes:
         began = time.perf_counter()
         given = answer()
-        body = response.dump(given.value)
-        data = response.whole(given.status, body, given.headers, keeps=keeps, with_body=not is_head)
+        data = response.whole(given.status, given.body, given.headers, keeps=keeps, with_body=not is_head)
         site.count(path, given.status, time.perf_counter() - began)
         return data
 
@@ -232,7 +241,7 @@ async def close(doors: Sequence[Door], known: connections.Connections, patience_
 
 def render(answer: answers.Answer) -> web.Response:
     """Return ``answer`` as JSON, one object and a newline."""
-    return respond(answer.status, response.dump(answer.value), response.JSON, answer.headers)
+    return respond(answer.status, answer.body, response.JSON, answer.headers)
 
 
 def respond(status: int, body: bytes, content_type: str, headers: dict[str, str] | None = None) -> web.Response:

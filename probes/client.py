@@ -8,6 +8,7 @@ Rules
   at most ``LINGER_SECONDS``, because closing on unread bytes would take the answer back (RFC 9112, 9.6).
 * A client that closed its side may still wait for its answer, and has it if it comes within ``LINGER_SECONDS``; one whose request
   is held is gone at once.
+* What a client does not take of its answers is told to ``connections``; no further request of its is answered meanwhile.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from typing import cast
 from probes import connections, heads, response, waiting
 
 LINGER_SECONDS = 1.0
+UNTAKEN_BYTES = 16 * 1024
+"""A client of whose answer more is left here is slow in taking it, until no more than a quarter is."""
 
 
 class Answerer(asyncio.Protocol):
@@ -43,6 +46,7 @@ class Client(asyncio.Protocol):
         "_inbox",
         "_is_leaving",
         "_is_over",
+        "_is_slow",
         "_place",
         "_refused",
         "_transport",
@@ -65,6 +69,7 @@ class Client(asyncio.Protocol):
         self._place: waiting.Place | None = None
         self._is_leaving = False
         self._is_over = False
+        self._is_slow = False
         self.is_being_answered = False
 
     # --- what asyncio calls ---
@@ -72,6 +77,7 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(UNTAKEN_BYTES)
         self._connections.come(self)
 
     def data_received(self, data: bytes) -> None:
@@ -106,11 +112,16 @@ class Client(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not take what is written."""
+        self._is_slow = True
+        if self._transport is not None and not self._is_over:
+            self._connections.owe(self, self._transport.get_write_buffer_size())
         if self._exchange is not None:
             self._exchange.pause_writing()
 
     def resume_writing(self) -> None:
         """The client takes what is written."""
+        self._is_slow = False
+        self._connections.settle(self)
         if self._exchange is not None:
             self._exchange.resume_writing()
 
@@ -124,6 +135,11 @@ class Client(asyncio.Protocol):
     def is_one_too_many(self) -> bool:
         """Whether so many are being answered that its request should not wait for anything."""
         return self._connections.are_busy
+
+    @property
+    def may_be_owed(self) -> bool:
+        """Whether there is memory for a large answer that may not be taken."""
+        return self._connections.may_owe()
 
     def end_answer(self) -> None:
         """The answer is there, and on its way."""
@@ -193,6 +209,8 @@ class Client(asyncio.Protocol):
             assert self._transport is not None  # noqa: S101  # bytes come over a connection
             self._exchange = self._answerer(self)
             self._exchange.connection_made(self._transport)
+            if self._is_slow:  # a held answer is not taken yet, and this half was not there to be told
+                self._exchange.pause_writing()
         if not self._exchange.hand_over(head):
             self._refuse(HTTPStatus.BAD_REQUEST)
 

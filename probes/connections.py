@@ -4,12 +4,14 @@ Rules
 -----
 * A client whose request is being answered is never sent away. Every other one *is silent*: it said nothing yet, is slow in
   sending the head of a request or in taking an answer, or keeps its connection for later.
-* Where there is no room, the one that has been silent longest makes it. So somebody who connects is always heard: whoever wants to
-  keep others out must connect more often than they need time to send one request.
+* Where there is no room, the one that has been silent longest makes it. So somebody who connects is heard, unless everybody here is
+  being answered: whoever wants to keep others out must connect more often than they need time to send one request.
 * At most half of them are held (``probes.waiting``), and no more than three quarters wait for an answer: some are always silent, or
   ask for what is answered at once.
 * Silence longer than ``SILENCE_SECONDS`` ends the connection. It begins with the connection, with the first byte of a head and
   with an answer; more bytes of the same head do not begin it anew.
+* An answer that is not taken is memory. What all of them owe together is at most ``UNTAKEN_LIMIT``: where it is more, those that have
+  owed for ``GRACE_SECONDS`` go, the oldest first, and no large answer is begun until there is room again.
 * Every step costs the same however many there are.
 """
 
@@ -19,6 +21,10 @@ from typing import Protocol
 
 SILENCE_SECONDS = 15.0
 CLIENTS_LIMIT = 2048
+UNTAKEN_LIMIT = 32 * 1024 * 1024
+GRACE_SECONDS = 1.0
+KERNEL_BYTES = 64 * 1024
+"""What the kernel holds of an answer that is not taken, beside what we do: twice ``accepting.SEND_BYTES`` (socket(7))."""
 
 
 class Silent(Protocol):
@@ -45,6 +51,8 @@ class Connections:
         self._silent: collections.OrderedDict[Silent, float] = collections.OrderedDict()
         self._answered: set[Silent] = set()
         self._coming = 0
+        self._untaken: collections.OrderedDict[Silent, tuple[float, int]] = collections.OrderedDict()
+        self._untaken_bytes = 0
 
     def __len__(self) -> int:
         return len(self._silent) + len(self._answered) + self._coming
@@ -53,6 +61,16 @@ class Connections:
     def answering(self) -> int:
         """How many have a request that is being answered."""
         return len(self._answered)
+
+    @property
+    def coming(self) -> int:
+        """How many are on the way: room was made for them."""
+        return self._coming
+
+    @property
+    def untaken_bytes(self) -> int:
+        """What all answers that are not taken hold of memory."""
+        return self._untaken_bytes
 
     @property
     def are_busy(self) -> bool:
@@ -83,6 +101,31 @@ class Connections:
         """``client`` is gone."""
         self._silent.pop(client, None)
         self._answered.discard(client)
+        self.settle(client)
+
+    def owe(self, client: Silent, count: int) -> None:
+        """``client`` does not take the ``count`` bytes of an answer that are left."""
+        self.settle(client)
+        self._untaken[client] = (self._now(), count + KERNEL_BYTES)
+        self._untaken_bytes += count + KERNEL_BYTES
+
+    def settle(self, client: Silent) -> None:
+        """``client`` took its answer."""
+        _, count = self._untaken.pop(client, (0.0, 0))
+        self._untaken_bytes -= count
+
+    def may_owe(self) -> bool:
+        """Say whether there is memory for one more large answer; who has owed too long makes room for it."""
+        oldest_allowed = self._now() - GRACE_SECONDS
+        while self._untaken and self._untaken_bytes > UNTAKEN_LIMIT:
+            client, (since, _) = next(iter(self._untaken.items()))
+            if since > oldest_allowed:
+                break
+            self.settle(client)
+            if self._silent.pop(client, None) is not None:  # else it takes a stream, which is cut by its own rule
+                self.evicted += 1
+                client.evict()
+        return self._untaken_bytes <= UNTAKEN_LIMIT
 
     def make_room(self) -> bool:
         """Keep a place for one more client, who then comes or stays away; False: all that are here are being answered."""
@@ -95,6 +138,7 @@ class Connections:
         if not self._silent:
             return False
         client, _ = self._silent.popitem(last=False)
+        self.settle(client)
         self.evicted += 1
         client.evict()
         return True

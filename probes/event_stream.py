@@ -7,19 +7,22 @@ Rules
   missing is told by the event ``gap``.
 * A comment every ``BEAT_SECONDS`` without an event tells that the connection lives.
 * ``follow=false`` ends after what there is; so does NDJSON, unless ``follow=true`` says otherwise.
-* Who does not take what was sent for ``PATIENCE_SECONDS`` is cut off, and may resume.
+* Who does not take what was sent for ``PATIENCE_SECONDS`` is cut off, and may resume; who leaves is no failure.
+* A stream is counted when it begins.
 """
 
 import asyncio
 import contextlib
 from http import HTTPStatus
+from typing import cast
 
 from aiohttp import web
 
 from contract import rundir
-from probes import event_tail, observed, response
+from probes import app, event_tail, observed, response
 from probes.app import Handler, problem, render
 
+PATH = "/v1/events"
 BEAT_SECONDS = 15.0
 PATIENCE_SECONDS = 10.0
 SSE = "text/event-stream"
@@ -54,10 +57,11 @@ async def _send(
     kind = NDJSON if is_ndjson else f"{SSE}; charset=utf-8"
     answer = web.StreamResponse(headers={**response.HEADERS, "Content-Type": kind, "X-Accel-Buffering": "no"})
     answer.force_close()  # a stream that was cut must not be taken for one that ended
-    await answer.prepare(request)
-    if request.method == "HEAD":
-        return answer
     try:
+        await answer.prepare(request)
+        cast("app.Exchange", request.protocol).site.count(PATH, answer.status)
+        if request.method == "HEAD":
+            return answer
         if not is_ndjson:
             await _write(answer, f"retry: {_RETRY_MS}\n\n".encode())
         async with contextlib.aclosing(tail.batches(after, follow=follow, beat_seconds=BEAT_SECONDS)) as batches:
@@ -69,6 +73,8 @@ async def _send(
     except (TimeoutError, event_tail.TooSlow):
         if request.transport is not None:
             request.transport.abort()
+    except ConnectionError:  # it left: that is how most listeners end
+        pass
     return answer
 
 

@@ -17,7 +17,7 @@ _SECCOMP_MODES = {"0": "disabled", "1": "strict", "2": "filter"}
 
 
 def describe(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> dict[str, Any]:
-    """Return the whole of /v1/meta."""
+    """Return the whole of /v1/meta; it reads files, and of ``known`` nothing but what is replaced as a whole."""
     booted = known.loaded.plan
     ledger = known.copy.ledger
     return {

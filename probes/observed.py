@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from contract import boot_record, clock, events, snapshot
 from manifest import plan
-from probes import feed, ledger_copy, liveness, readiness, seal_watch, traffic, waiting
+from probes import feed, ledger_copy, liveness, readiness, traffic, waiting
 from probes.checks import tally, verdict
 from probes.requirements import board, settling
 
@@ -47,12 +47,12 @@ class Observed:
         self.loaded = loaded
         self.copy = ledger_copy.LedgerCopy(boot.boot_id, boot.pid1_start, now(), clock.rfc3339())
         self.heartbeat = liveness.Heartbeat(now(), loaded.plan.probes.liveness_deadline_seconds)
-        self.seal = readiness.Verdict(False, seal_watch.NOT_JUDGED, clock.rfc3339())
+        self._seal = self._seal_now = readiness.not_judged(clock.rfc3339())
+        self._seal_looked = now()
         self.startup = Startup(False)
         self.room = waiting.WaitingRoom()
         self.transitions: collections.Counter[str] = collections.Counter(ready=0, unready=0)
         self.traffic = traffic.Traffic()
-        self.requests = self.traffic.requests
         self.checks = tally.Tally()
         self.on_ledger: Callable[[], None] = lambda: None
         self.on_gap: Callable[[], None] = lambda: None
@@ -66,6 +66,10 @@ class Observed:
         self._was_live = True
         self._was_ready = False
         self._since = clock.rfc3339()
+
+    def now(self) -> float:
+        """Return the monotonic moment that this is."""
+        return self._now()
 
     @property
     def since(self) -> str:
@@ -103,9 +107,22 @@ class Observed:
             self.on_ledger()
         self.readiness()
 
-    def take_verdict(self, verdict: readiness.Verdict) -> None:
-        """Take a new verdict on the seal."""
-        self.seal = verdict
+    @property
+    def seal(self) -> readiness.Verdict:
+        """The verdict on the seal as it stands now; the same object while nothing changes."""
+        until = self._seal_looked + readiness.SEAL_STALE_AFTER_SECONDS
+        if self._seal.is_judged and self._seal_now is self._seal and self._now() > until:
+            why = f"no look at the seal that began after {self._wall(self._seal_looked)} has ended"
+            since = self._wall(until) if self._seal.is_accepted else self._seal.since
+            reason = f"{self._seal.reason}; {why}" if self._seal.reason else why
+            self._seal_now = readiness.not_judged(since, reason)
+        return self._seal_now
+
+    def take_verdict(self, verdict: readiness.Verdict, began: float) -> None:
+        """Take the verdict on the seal of a look that began at the monotonic moment ``began``."""
+        self.readiness()
+        self._seal = self._seal_now = verdict
+        self._seal_looked = began
         self.readiness()
 
     def require(self, requirement: board.Requirement) -> None:

@@ -5,6 +5,7 @@ Rules
 * Anybody may ask the probes. Detail is answered where and to whom ``manifest.serving.DetailPlan`` says; the unix socket answers
   everything to whom it lets in.
 * A path that takes a library to answer loads it at the first request, in a thread, and no other answer waits for that.
+* Files, the token's too, are read ``aside``: what cannot be read in time is 503.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from aiohttp import web
 
 from contract import errors, rundir
 from manifest import plan, serving
-from probes import access, answers, app, event_stream, identity, meta, observed, page, waiting
+from probes import access, answers, app, aside, event_stream, identity, meta, observed, page, waiting
 from probes.app import Handler, Site, problem, render, respond
 from probes.metrics import scrape
 
@@ -27,14 +28,14 @@ def probe_site(known: observed.Observed, run: rundir.RunDirectory, endpoints: di
     site = Site(known)
     add_probes(site, known, run)
     if known.loaded.plan.probes.detail.reach in {serving.LOOPBACK, serving.OPEN}:
-        site.include(_detail(known, run, endpoints), guard(known.loaded.plan.probes))
+        _include_detail(site, known, run, endpoints)
     return site
 
 
 def detail_site(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> Site:
     """Return the site of detail's own listener."""
     site = Site(known)
-    site.include(_detail(known, run, endpoints), guard(known.loaded.plan.probes))
+    _include_detail(site, known, run, endpoints)
     return site
 
 
@@ -58,9 +59,10 @@ def add_probes(site: Site, known: observed.Observed, run: rundir.RunDirectory) -
     """Add what anybody may ask."""
     for path in ("/livez", "/healthz"):
         site.add_json(path, lambda _: answers.livez(known))
-    site.add("/startupz", _held(known, answers.startupz), waits=False)
+    site.add("/startupz", _held(known, answers.startupz(known)), waits=False)
+    ready = answers.ready(known)
     for path in ("/ready", "/readyz"):
-        site.add(path, _held(known, answers.ready), waits=False)
+        site.add(path, _held(known, ready), waits=False)
     site.add("/whoami", _whoami(run))
     site.add("/metrics", _metrics(known, run))
     site.add("/openapi.json", _described)
@@ -68,7 +70,8 @@ def add_probes(site: Site, known: observed.Observed, run: rundir.RunDirectory) -
 
 def add_detail(site: Site, known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> None:
     """Add what reveals more than the probes do."""
-    site.add_json("/health", lambda _: answers.health(known))
+    health = answers.health(known)
+    site.add_json("/health", lambda _: health())
     site.add("/v1/meta", _meta(known, run, endpoints))
     site.add("/v1/events", event_stream.handler(known, run))
     site.add("/", page.handler())
@@ -76,9 +79,17 @@ def add_detail(site: Site, known: observed.Observed, run: rundir.RunDirectory, e
 
 def guard(probes: plan.ProbesPlan) -> app.Guard:
     """Return what refuses detail over TCP to whom it is not meant for."""
+    file = probes.detail.token_file
+    reading = None if file is None else aside.Aside(f"token file {file}", lambda: access.read_token(file))
 
-    def refuse(request: web.BaseRequest, path: str) -> answers.Answer | None:
-        refusal = access.judge(probes, _asked(request, path), access.read_token)
+    async def refuse(request: web.BaseRequest, path: str) -> answers.Answer | None:
+        asked = _asked(request, path)
+        refusal = access.judge_client(probes, asked)
+        if refusal is None and reading is not None and access.wanted_token(probes, asked) is not None:
+            try:
+                refusal = access.judge_token(asked, await reading.ask())
+            except (access.NoToken, aside.TooLate) as error:
+                refusal = access.closed(error)
         return None if refusal is None else problem(refusal.status, refusal.why, refusal.headers)
 
     return refuse
@@ -94,6 +105,7 @@ def _asked(request: web.BaseRequest, path: str) -> access.Asked:
         fetch_site=given.get("Sec-Fetch-Site", ""),
         fetch_mode=given.get("Sec-Fetch-Mode", ""),
         authorization=given.get("Authorization", ""),
+        is_forwarded=any(name in given for name in access.FORWARDED),
     )
 
 
@@ -103,7 +115,12 @@ def _detail(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[
     return site
 
 
-def _held(known: observed.Observed, answer: Callable[[observed.Observed], answers.Answer]) -> Handler:
+def _include_detail(site: Site, known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> None:
+    probes = known.loaded.plan.probes
+    site.include(_detail(known, run, endpoints), guard(probes), waits=probes.detail.token_file is not None)
+
+
+def _held(known: observed.Observed, answer: Callable[[], answers.Answer]) -> Handler:
     """Return the handler that ``?wait=`` holds until this boot's first seal, and never after it: then the room is closed."""
 
     async def held(request: web.BaseRequest) -> web.Response:
@@ -113,28 +130,31 @@ def _held(known: observed.Observed, answer: Callable[[observed.Observed], answer
                 seconds = waiting.parse(wait)
             except waiting.BadDuration as error:
                 return render(problem(HTTPStatus.BAD_REQUEST, str(error)))
-            app.hold(request, known.room, seconds, lambda: answer(known))
-        return render(answer(known))
+            app.hold(request, known.room, seconds, answer)
+        return render(answer())
 
     return held
 
 
 def _whoami(run: rundir.RunDirectory) -> Handler:
-    async def whoami(_request: web.BaseRequest) -> web.Response:
-        try:
-            return render(answers.Answer(HTTPStatus.OK, identity.whoami(run)))
-        except errors.BootsealError as error:
-            return render(problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "1"}))
-
-    return whoami
+    return _aside("identity", lambda: identity.whoami(run))
 
 
 def _meta(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> Handler:
-    async def describe(_request: web.BaseRequest) -> web.Response:
-        await _load("psutil")
-        return render(answers.Answer(HTTPStatus.OK, meta.describe(known, run, endpoints)))
+    return _aside("meta", lambda: meta.describe(known, run, endpoints))
 
-    return describe
+
+def _aside(what: str, describe: Callable[[], dict[str, Any]]) -> Handler:
+    """Return the handler that answers with what ``describe`` returns, which may block."""
+    describing = aside.Aside(what, describe)
+
+    async def handle(_request: web.BaseRequest) -> web.Response:
+        try:
+            return render(answers.Answer(HTTPStatus.OK, await describing.ask()))
+        except errors.BootsealError as error:
+            return render(problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "1"}))
+
+    return handle
 
 
 def _metrics(known: observed.Observed, run: rundir.RunDirectory) -> Handler:

@@ -10,18 +10,30 @@ Rules
   at itself is.
 * The causes stand in the order of causation, the first is the sentence in ``reason``: the ledger, the end or failure of
   the boot, mounts and the identity, failed programs, programs not ready yet (both in start order), checks, the seal.
+* A verdict on the seal counts for the generation that it is about, and only while somebody looks: one whose look began more
+  than ``SEAL_STALE_AFTER_SECONDS`` ago is none.
 * Whether the ledger is fresh is decided at every question; what follows from the ledger, the seal and the requirements is
   concluded once for each of them.
 """
 
 import dataclasses
 
-from contract import snapshot
+from contract import reasons, snapshot
 from manifest import plan
 from probes.requirements import board
 
 STALE_AFTER_SECONDS = 3.0
 """A ledger that nothing confirmed for longer is stale: three missed heartbeats."""
+
+SEAL_STALE_AFTER_SECONDS = 5.0
+"""A look at the seal that began longer ago says nothing of it now: ten looks were missed, or one hangs."""
+
+ACCEPTED, LATE, REFUSED, UNJUDGED, ABSENT = "accepted", "late", "refused", "unjudged", "absent"
+SEAL_STATES = (ACCEPTED, LATE, REFUSED, UNJUDGED, ABSENT)
+"""Of this generation's seal: accepted in time, or after the boot had failed and was held; PID 1 saw one, and the file is not it
+(any more), or nobody looked yet or lately; there is none."""
+
+NOT_JUDGED = "the seal was not judged yet"
 
 SEAL, PROGRAM, LEDGER, BOOT, ADAPTER = "seal", "program", "ledger", "boot", "adapter"
 MOUNT, CHECK, IDENTITY = board.MOUNT, board.CHECK, board.IDENTITY
@@ -56,13 +68,17 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """Whether the seal file is this generation's seal, and if not, why; ``since`` is RFC 3339."""
+    """Whether the seal file is the seal of ``generation``, and if not, why; ``since`` is RFC 3339.
+
+    ``is_judged``: somebody looked, and lately.
+    """
 
     is_accepted: bool
     reason: str
     since: str
     generation: int = 0
     elapsed_seconds: float | None = None
+    is_judged: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +126,8 @@ class Judge:
             return unready((unusable, *_unmet(rows, board.MOUNT, board.IDENTITY, board.CHECK)))
         ledger = reading.ledger
         assert ledger is not None  # noqa: S101  # _unusable says so of every other
-        key = (ledger, seal, rows, reading.phase_since)
-        if len(self._key) != len(key) or any(new is not old for new, old in zip(key, self._key, strict=True)):
+        key = (ledger, seal, rows)
+        if not self._key or any(new is not old for new, old in zip(key, self._key, strict=True)):
             causes = self._causes(ledger, reading, seal, rows)
             self._concluded = unready(causes) if causes else READY
             self._key = key
@@ -129,7 +145,7 @@ class Judge:
         )
 
     def _boot(self, ledger: snapshot.Snapshot, reading: Reading) -> tuple[Missing, ...]:
-        cause = f": {ledger.failure}" if ledger.failure else ""
+        cause = f": {reasons.without_last_output(ledger.failure)}" if ledger.failure else ""
         match ledger.phase:
             case snapshot.STOPPING:
                 why = f"the container is stopping{cause}"
@@ -158,11 +174,29 @@ class Judge:
         return (*failed, *waiting)
 
 
-def judge(
-    wanted: plan.Plan, boot_id: str, reading: Reading, seal: Verdict, rows: tuple[board.Row, ...] = ()
-) -> Readiness:
-    """Decide once whether boot ``boot_id`` of the plan ``wanted`` is ready now."""
-    return Judge(wanted, boot_id).judge(reading, seal, rows)
+def not_judged(since: str, reason: str = NOT_JUDGED) -> Verdict:
+    """Return the verdict of nobody, since the moment ``since``."""
+    return Verdict(False, reason, since, is_judged=False)
+
+
+def seal_state(ledger: snapshot.Snapshot | None, seal: Verdict, *, is_fresh: bool) -> str:
+    """Return which of SEAL_STATES the seal of this generation is in; of a ledger that is not fresh no seal is accepted."""
+    if ledger is None or ledger.seal is None or ledger.phase == snapshot.BOOTING:
+        return ABSENT
+    if not seal.is_accepted:
+        return REFUSED if seal.is_judged else UNJUDGED
+    if not is_fresh or seal.generation != ledger.generation:
+        return UNJUDGED
+    return LATE if ledger.seal.late else ACCEPTED
+
+
+def why_unsealed(state: str, seal: Verdict) -> str:
+    """Say why a seal in ``state`` does not count; "" where it does."""
+    if state in {ACCEPTED, LATE}:
+        return ""
+    if state == ABSENT:
+        return "this generation is not sealed"
+    return seal.reason or "the seal of this generation is not judged yet"
 
 
 def _unusable(boot_id: str, reading: Reading) -> Missing | None:
@@ -188,13 +222,8 @@ def _unmet(rows: tuple[board.Row, ...], *kinds: str) -> tuple[Missing, ...]:
 def _seal(ledger: snapshot.Snapshot, seal: Verdict) -> tuple[Missing, ...]:
     if ledger.phase == snapshot.STOPPING:
         return ()  # the end says it all, and takes the seal with it
-    if ledger.seal is None or ledger.phase == snapshot.BOOTING:
-        return (Missing(SEAL_ID, SEAL, "this generation is not sealed", seal.since),)
-    if not seal.is_accepted:
-        return (Missing(SEAL_ID, SEAL, seal.reason or "it is not accepted", seal.since),)
-    if seal.generation != ledger.generation:
-        return (Missing(SEAL_ID, SEAL, "the seal of this generation is not judged yet", seal.since),)
-    return ()
+    why = why_unsealed(seal_state(ledger, seal, is_fresh=True), seal)
+    return (Missing(SEAL_ID, SEAL, why, seal.since),) if why else ()
 
 
 def unready(missing: tuple[Missing, ...], retry_seconds: int = 1) -> Readiness:

@@ -7,7 +7,9 @@ Rules
   PID 1's start time and plan are this container's.
 * It is read again every 500 ms and at once when the ledger's seal changes. The bytes are compared, not size and time
   of the file: an edit within one tick of the clock shows too. The signature is verified once per ledger entry and content.
+* Each look is told, with the moment it began: a watch that hangs tells nothing, and its last verdict grows old.
 * Whatever goes wrong, the verdict is a refusal that names the file and the cause.
+* ``since`` moves when the seal is accepted, when it is not any more, and with the generation; not when only the reason changes.
 """
 
 import dataclasses
@@ -22,8 +24,6 @@ _LIMIT = 4 * 1024 * 1024
 
 Accept = Callable[[bytes, int], float]
 """Takes the record's bytes and the generation; returns its elapsed seconds, or raises OSError or BootsealError."""
-
-NOT_JUDGED = "the seal was not judged yet"
 
 
 def acceptor(boot: boot_record.BootRecord) -> Accept:
@@ -47,32 +47,35 @@ class SealWatch:
         path: str,
         current: Callable[[], snapshot.Snapshot | None],
         make_accept: Callable[[], Accept],
-        tell: Callable[[readiness.Verdict], None],
+        tell: Callable[[readiness.Verdict, float], None],
     ) -> None:
-        """Watch ``path``; ``current`` gives the newest ledger and ``tell`` learns each new verdict."""
+        """Watch ``path``; ``current`` gives the newest ledger, ``tell`` learns each verdict and when the look began (monotonic)."""
         self._path = path
         self._current = current
         self._make_accept = make_accept
         self._tell = tell
         self._accept: Accept | None = None
         self._verified: tuple[int, str, float] | None = None
-        self._verdict = readiness.Verdict(False, NOT_JUDGED, clock.rfc3339())
+        self._verdict = readiness.not_judged(clock.rfc3339())
 
     def check(self) -> None:
-        """Judge once, and tell the verdict when it changed."""
-        verdict = dataclasses.replace(self._judge(self._current()), since=self._verdict.since)
-        if verdict != self._verdict:
-            self._verdict = dataclasses.replace(verdict, since=clock.rfc3339())
-            self._tell(self._verdict)
+        """Judge once, and tell the verdict: the very same object while it is the same."""
+        began = clock.monotonic()
+        last, found = self._verdict, self._judge(self._current())
+        is_same = (found.is_accepted, found.generation) == (last.is_accepted, last.generation)
+        verdict = dataclasses.replace(found, since=last.since if is_same else clock.rfc3339())
+        if verdict != last:
+            self._verdict = verdict
+        self._tell(self._verdict, began)
 
     def _judge(self, ledger: snapshot.Snapshot | None) -> readiness.Verdict:
         try:
             if self._accept is None:
                 self._accept = self._make_accept()
             if ledger is None:
-                return _refuse(NOT_JUDGED)
+                return readiness.not_judged("")
             if ledger.seal is None:
-                return _refuse("this generation is not sealed")
+                return _refuse(ledger, "this generation is not sealed")
             elapsed = self._verify(self._accept, ledger.generation, ledger.seal)
         except OSError as error:
             why = errors.describe_os_error(error)
@@ -80,11 +83,11 @@ class SealWatch:
                 why = f"it cannot be judged without {error.filename}: {why}"
             elif isinstance(error, FileNotFoundError):
                 why = f"{why}; it was removed after PID 1 saw it written"
-            return _refuse(f"seal {self._path}: {why}")
+            return _refuse(ledger, f"seal {self._path}: {why}")
         except errors.BootsealError as error:
-            return _refuse(f"seal {self._path}: {error.why}")
+            return _refuse(ledger, f"seal {self._path}: {error.why}")
         except Exception as error:  # fail closed, whatever a library raises
-            return _refuse(f"seal {self._path}: it could not be judged: {type(error).__name__}: {error}")
+            return _refuse(ledger, f"seal {self._path}: it could not be judged: {type(error).__name__}: {error}")
         return readiness.Verdict(True, "", "", ledger.generation, elapsed)
 
     def _verify(self, accept: Accept, generation: int, seen: snapshot.SealView) -> float:
@@ -97,5 +100,5 @@ class SealWatch:
         return self._verified[2]
 
 
-def _refuse(reason: str) -> readiness.Verdict:
-    return readiness.Verdict(False, reason, "")
+def _refuse(ledger: snapshot.Snapshot | None, reason: str) -> readiness.Verdict:
+    return readiness.Verdict(False, reason, "", ledger.generation if ledger else 0)

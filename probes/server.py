@@ -1,4 +1,4 @@
-"""The life of the probe server: answer until told to stop, and leave within a second."""
+"""The life of the probe server: answer until told to stop, and leave within twice ``_CLOSE_SECONDS`` where the loop turns freely."""
 
 import asyncio
 import contextlib

@@ -64,7 +64,7 @@ def _seal(taken: picture.Picture) -> Iterator[core.Metric]:
         "bootseal_seal_state",
         "This generation's seal: of all states the one that holds is 1.",
         taken.seal_state,
-        picture.SEAL_STATES,
+        readiness.SEAL_STATES,
     )
     startup = taken.startup
     yield making.gauge("bootseal_boot_sealed", "Whether this boot was ever sealed.", startup.sealed)
@@ -89,7 +89,7 @@ def _requirements(taken: picture.Picture) -> Iterator[tuple[tuple[str, str, str]
         yield (readiness.SETTLE_ID, readiness.BOOT, "true"), (readiness.BOOT, readiness.SETTLE_ID) not in missing
     for program in taken.loaded.plan.required_programs:
         yield (program.name, readiness.PROGRAM, "true"), is_known and (readiness.PROGRAM, program.name) not in missing
-    is_sealed = taken.seal_state in {picture.ACCEPTED, picture.LATE}
+    is_sealed = taken.seal_state in {readiness.ACCEPTED, readiness.LATE}
     yield (readiness.SEAL_ID, readiness.SEAL, "true"), is_known and is_sealed
     for row in taken.rows:
         yield (row.id, row.kind, "true" if row.required else "false"), row.met
@@ -121,7 +121,7 @@ def _checks(taken: picture.Picture) -> Iterator[core.Metric]:
 def _server(taken: picture.Picture) -> Iterator[core.Metric]:
     yield making.counters(
         "bootseal_probe_requests",
-        "Requests that this process answered.",
+        "Requests that were answered; those to /livez while the server was loaded are not among them.",
         ("path", "code"),
         (((path, str(code)), count) for (path, code), count in sorted(taken.requests.items())),
     )

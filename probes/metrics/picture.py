@@ -11,14 +11,9 @@ import dataclasses
 
 from contract import boot_record, snapshot
 from manifest import plan
-from probes import liveness, observed, readiness, seal_watch, traffic
+from probes import liveness, observed, readiness, traffic
 from probes.checks import tally
 from probes.requirements import board
-
-ACCEPTED, LATE, REFUSED, UNJUDGED, ABSENT = "accepted", "late", "refused", "unjudged", "absent"
-SEAL_STATES = (ACCEPTED, LATE, REFUSED, UNJUDGED, ABSENT)
-"""Of this generation's seal: accepted in time, or after the boot had failed and was held; PID 1 saw one, and the file is not it
-(any more), or nobody looked yet; there is none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +36,7 @@ class Picture:
     loaded: plan.LoadedPlan
     ledger: snapshot.Snapshot | None
     ledger_age_seconds: float
+    ledger_is_fresh: bool
     decided: readiness.Readiness
     rows: tuple[board.Row, ...]
     seal: readiness.Verdict
@@ -59,14 +55,8 @@ class Picture:
 
     @property
     def seal_state(self) -> str:
-        """One of SEAL_STATES."""
-        seen = self.ledger.seal if self.ledger else None
-        if seen is None or self.ledger is None:
-            return ABSENT
-        if self.seal.is_accepted and self.seal.generation == self.ledger.generation:
-            return LATE if seen.late else ACCEPTED
-        is_judged = not self.seal.is_accepted and self.seal.reason != seal_watch.NOT_JUDGED
-        return REFUSED if is_judged else UNJUDGED
+        """One of readiness.SEAL_STATES."""
+        return readiness.seal_state(self.ledger, self.seal, is_fresh=self.ledger_is_fresh)
 
 
 def take(known: observed.Observed) -> Picture:
@@ -78,6 +68,7 @@ def take(known: observed.Observed) -> Picture:
         loaded=known.loaded,
         ledger=reading.ledger,
         ledger_age_seconds=reading.age_seconds,
+        ledger_is_fresh=reading.is_fresh,
         decided=decided,
         rows=known.requirements(),
         seal=known.seal,

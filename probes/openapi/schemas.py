@@ -30,8 +30,8 @@ def all_of_them() -> dict[str, Schema]:
 def _probes() -> dict[str, Schema]:
     measured = {
         "uptime_seconds": seconds("Of the probe server."),
-        "loop_lag_seconds": seconds("How late its event loop turned last."),
-        "heartbeat_age_seconds": seconds("Since PID 1 was heard."),
+        "loop_lag_seconds": or_null(seconds("How late its event loop turned last; null until it turns.")),
+        "heartbeat_age_seconds": or_null(seconds("Since PID 1 was heard; null until somebody listens.")),
     }
     missing = many(ref("Missing"), "In the order of causation.")
     identity = {
@@ -46,7 +46,7 @@ def _probes() -> dict[str, Schema]:
         "Problem": an_object("Why a request was not answered.", {"error": text()}),
         "Live": an_object("PID 1 is heard.", {"live": always(True), **measured}),
         "Dead": an_object(
-            "PID 1 was not heard for longer than probes.liveness_deadline.",
+            "PID 1 was not heard, or this server not loaded, for longer than probes.liveness_deadline.",
             {"live": always(False), "reason": text(), **measured},
         ),
         "Sealed": an_object(

@@ -10,6 +10,8 @@ Rules
 * access(2) does not know quotas, Landlock or a full disk. So where we may write, in the plan's writable roots and the run
   directory, a block is written to a file without a name; where the file system has none, to a file whose name is removed
   before. Nowhere else is anything written.
+* A name that comes and goes wakes whoever watches the directory. So where it takes one, what was found stands for
+  ``NAMED_SECONDS`` while the file system tells nothing new; only where writing failed is it tried at every look.
 * A test file that could not be removed is the last one.
 * ``look`` blocks for as long as the file system does; ``judge`` is pure.
 """
@@ -17,11 +19,13 @@ Rules
 import dataclasses
 import errno
 import os
+from collections.abc import Callable
 
-from contract import errors
+from contract import clock, errors
 from manifest import serving
 from probes.checks import verdict
 
+NAMED_SECONDS = 30.0
 _OPEN_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE_FLAGS = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _NO_UNNAMED_FILES = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
@@ -97,11 +101,16 @@ def size(count: int) -> str:
 class Look:
     """Looks at one mount, again and again; ``once`` blocks and belongs into one thread."""
 
-    def __init__(self, wanted: serving.MountPlan, ours: tuple[str, ...]) -> None:
-        """Look at ``wanted``; ``ours`` are the directories in which we may write."""
+    def __init__(
+        self, wanted: serving.MountPlan, ours: tuple[str, ...], now: Callable[[], float] = clock.monotonic
+    ) -> None:
+        """Look at ``wanted``; ``ours`` are the directories in which we may write, ``now`` is the monotonic clock."""
         self._wanted = wanted
         self._ours = ours
         self._lasting = ""
+        self._now = now
+        self._needs_name = False
+        self._written: tuple[float, tuple[int, ...]] | None = None
 
     def once(self) -> verdict.Outcome:
         """Look and judge."""
@@ -136,7 +145,12 @@ class Look:
             return dataclasses.replace(facts, denied=f"uid {os.geteuid()} may not write there")
         if self._lasting or not self._is_ours(fd):
             return facts
+        told = _told(fd, found)
+        if self._written is not None and self._written[1] == told and self._now() < self._written[0] + NAMED_SECONDS:
+            return facts
+        self._needs_name = False
         unwritable = self._try_writing(fd)
+        self._written = (self._now(), told) if self._needs_name and not unwritable else None
         return dataclasses.replace(facts, unwritable=unwritable, lasting=self._lasting)
 
     def _is_ours(self, fd: int) -> bool:
@@ -165,6 +179,7 @@ class Look:
         except OSError as error:
             if error.errno not in _NO_UNNAMED_FILES:
                 raise
+        self._needs_name = True
         name = f".bootseal-{os.urandom(8).hex()}"
         file = os.open(name, _FILE_FLAGS | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=fd)
         try:
@@ -174,6 +189,13 @@ class Look:
             self._lasting = f"its test file {name} cannot be removed: {_words(error)}"
             return None
         return file
+
+
+def _told(fd: int, found: os.statvfs_result) -> tuple[int, ...]:
+    """Return what says that a file that was written here could be written again: the same directory, no more and no less full."""
+    directory = os.fstat(fd)
+    is_full, has_no_inode = found.f_bavail * found.f_frsize < 2 * len(_BLOCK), found.f_files > 0 and not found.f_favail
+    return (directory.st_dev, directory.st_ino, found.f_flag, found.f_blocks, found.f_files, is_full, has_no_inode)
 
 
 def is_mount_point(fd: int) -> bool | None:

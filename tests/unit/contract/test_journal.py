@@ -385,3 +385,21 @@ def test_writers_at_once_lose_nothing_to_a_reader_that_follows_over_many_rotatio
     assert [len(numbers) for numbers in had] == [each] * writers
     assert total == writers * each  # none twice
     assert len(inodes) > 1
+
+
+@pytest.mark.parametrize("call", ["stat", "fstat"])
+def test_a_file_system_that_fails_while_the_files_are_opened_leaves_no_descriptor(path, monkeypatch, call):
+    append(path, line(1))
+    rotate(path)
+    append(path, line(2))
+    before = len(os.listdir("/proc/self/fd"))
+
+    def fail(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, call, fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            journal.read(path, BOOT)
+
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -148,6 +148,41 @@ def test_where_all_are_being_answered_the_one_who_comes_is_turned_away():
     assert asyncio.run(asyncio.wait_for(run(), 30)) == b""
 
 
+def test_where_few_may_be_here_a_crowd_that_comes_at_once_is_heard_one_and_all():
+    """Each has asked before anybody was taken: newcomers must not send each other away unheard."""
+
+    class Quick(Answerer):
+        def hand_over(self, head):
+            self.client.begin_answer()
+            self.transport.write(head)
+            self.client.end_answer()
+            self.client.next_request(keeps=True, has_body=False)
+            return True
+
+        def connection_made(self, transport):
+            self.transport = transport
+
+    async def run():
+        listener = socket.create_server(("127.0.0.1", 0), backlog=200)
+        listener.setblocking(False)
+        known = connections.Connections(asyncio.get_running_loop().time, 16)
+        acceptor = accepting.Acceptor(listener, known, lambda: client.Client(known, Quick, lambda _status: None))
+        crowd = [await asyncio.open_connection(*listener.getsockname()) for _ in range(100)]
+        for _, writer in crowd:
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await asyncio.sleep(0)
+        acceptor.begin()
+        heard = [await reader.read(100) for reader, _ in crowd]
+        for _, writer in crowd:
+            writer.close()
+        while len(known):  # noqa: ASYNC110  # nobody tells it
+            await asyncio.sleep(0)
+        acceptor.end()
+        return heard.count(b"GET / HTTP/1.1\r\n\r\n")
+
+    assert asyncio.run(asyncio.wait_for(run(), 30)) == 100
+
+
 def test_who_is_at_the_other_end_of_a_unix_socket_is_the_kernels_word(monkeypatch):
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     with ours, theirs:

@@ -19,8 +19,19 @@ def plan(reach, token_file=None, host="127.0.0.1"):
     return boots.listening(host=host, detail=serving.DetailPlan(reach, *own, token_file))
 
 
+def judge(plan_, asked, token):
+    """Decide as the server does, which reads the token aside."""
+    refusal, path = access.judge_client(plan_, asked), access.wanted_token(plan_, asked)
+    if refusal is not None or path is None:
+        return refusal
+    try:
+        return access.judge_token(asked, token(path))
+    except access.NoToken as error:
+        return access.closed(error)
+
+
 def status(plan_, token=lambda _path: TOKEN, **asked):
-    refusal = access.judge(plan_, access.Asked(**({"client": FAR, "path": "/health"} | asked)), token)
+    refusal = judge(plan_, access.Asked(**({"client": FAR, "path": "/health"} | asked)), token)
     return None if refusal is None else int(refusal.status)
 
 
@@ -34,7 +45,7 @@ def test_loopback_is_every_way_to_write_it(address):
     "address", ["10.0.0.7", "::ffff:10.0.0.7", "::", "0.0.0.0", "fe80::1%lo", "", "localhost", "127.0.0.1.evil.example"]
 )
 def test_anything_else_is_not_and_is_told_what_to_write(address):
-    refusal = access.judge(plan(serving.LOOPBACK), access.Asked(address, "/health"), access.read_token)
+    refusal = judge(plan(serving.LOOPBACK), access.Asked(address, "/health"), access.read_token)
 
     assert refusal is not None
     assert refusal.status == 403
@@ -49,6 +60,11 @@ def test_no_text_is_loopback_by_accident_or_breaks_anything(address):
 @pytest.mark.parametrize("reach", [serving.OPEN, serving.OWN])
 def test_open_and_own_answer_every_client(reach):
     assert status(plan(reach)) is None
+
+
+@pytest.mark.parametrize(("reach", "expected"), [(serving.LOOPBACK, 403), (serving.OPEN, None), (serving.OWN, None)])
+def test_what_a_proxy_beside_us_passes_on_is_not_from_loopback(reach, expected):
+    assert status(plan(reach), client="127.0.0.1", is_forwarded=True) == expected
 
 
 # --- the token ---------------------------------------------------------------------------------------------------------
@@ -70,9 +86,7 @@ def test_with_a_token_only_who_shows_it_is_answered(reach):
         "Bearer \udcff\udc80",
     ):
         assert status(made, client="127.0.0.1", authorization=wrong) == 401
-    refusal = access.judge(
-        made, access.Asked("127.0.0.1", "/health", authorization="Bearer guess"), lambda _path: TOKEN
-    )
+    refusal = judge(made, access.Asked("127.0.0.1", "/health", authorization="Bearer guess"), lambda _path: TOKEN)
     assert refusal is not None
     assert refusal.headers == {"WWW-Authenticate": "Bearer"}
     assert "guess" not in refusal.why
@@ -132,7 +146,7 @@ def test_a_token_file_that_does_not_count_closes_detail_and_is_named(tmp_path, k
     made = plan(serving.OPEN, str(path))
 
     for shown in ("", "Bearer ", f"Bearer {content.get(kind, b'').decode()}"):
-        refusal = access.judge(made, access.Asked(FAR, "/health", authorization=shown), access.read_token)
+        refusal = judge(made, access.Asked(FAR, "/health", authorization=shown), access.read_token)
         assert refusal is not None
         assert refusal.status == 503
         assert str(path) in refusal.why

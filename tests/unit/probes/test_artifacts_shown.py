@@ -32,7 +32,7 @@ def known(boot):
 
 
 def test_health_and_meta_tell_each_artifact_as_stage_a_found_it(known, boot):
-    assert answers.health(known()).value["boot"]["artifacts"] == SHOWN
+    assert answers.health(known())().value["boot"]["artifacts"] == SHOWN
     assert meta.describe(known(), boot.run, {})["artifacts"] == SHOWN
 
 

@@ -14,6 +14,12 @@ class Transport(asyncio.Transport):
         super().__init__()
         self.written, self.ending = b"", ""
 
+    def set_write_buffer_limits(self, high=None, low=None):
+        assert (high, low) == (client.UNTAKEN_BYTES, None)
+
+    def get_write_buffer_size(self):
+        return len(self.written)
+
     def write(self, data):
         self.written += data
 
@@ -46,6 +52,12 @@ class Half(client.Answerer):
 
     def let_go(self):
         self.log.append("let go")
+
+    def pause_writing(self):
+        self.log.append("paused")
+
+    def resume_writing(self):
+        self.log.append("resumed")
 
     def connection_lost(self, _exc):
         self.log.append("lost")
@@ -126,6 +138,40 @@ def test_a_client_that_is_sent_away_hears_and_is_heard_no_more():
         return transport.written, transport.ending, log
 
     assert scene(play) == (b"", "aborted ", [])
+
+
+def test_what_a_client_does_not_take_is_known_until_it_does_or_is_gone():
+    async def play(made, transport, known, log):
+        made.data_received(HEAD)
+        transport.write(b"x" * 50_000)
+        made.pause_writing()
+        owed = [known.untaken_bytes]
+        made.resume_writing()
+        owed.append(known.untaken_bytes)
+        made.pause_writing()
+        made.connection_lost(None)
+        return [*owed, known.untaken_bytes], log
+
+    assert scene(play) == (
+        [50_000 + connections.KERNEL_BYTES, 0, 0],
+        ["made", HEAD, "paused", "resumed", "paused", "lost"],
+    )
+
+
+def test_a_request_behind_a_held_one_whose_answer_is_not_taken_waits_for_that():
+    """Else 16 KiB of requests sent ahead would put hundreds of answers into memory."""
+
+    async def play(made, transport, _known, log):
+        made.data_received(HEAD + HEAD)
+        room = waiting.WaitingRoom()
+        transport.write = lambda _data: made.pause_writing()
+        assert made.hold(room, 3600, lambda _keeps: b"answer", keeps=True)
+        room.release()
+        while len(log) < 6:  # noqa: ASYNC110  # nobody tells it
+            await asyncio.sleep(0)
+        return log
+
+    assert scene(play) == ["made", HEAD, "let go", "made", "paused", HEAD]
 
 
 def test_the_end_waits_for_answers_that_are_not_out_yet():

@@ -99,6 +99,40 @@ def test_a_client_that_is_gone_is_nobody(clock):
     assert gone.treated == ""
 
 
+def test_where_too_much_is_owed_those_go_that_owe_too_long_and_nobody_owes_more_until_then(clock):
+    known = connections.Connections(clock)
+    half = connections.UNTAKEN_LIMIT // 2
+    first, second, streaming, quick = (Someone() for _ in range(4))
+    for someone in (first, second, streaming, quick):
+        assert known.make_room()
+        known.come(someone)
+    known.be_answered(streaming)
+    assert known.may_owe()
+    for someone in (streaming, first, second):
+        known.owe(someone, half)
+    assert not known.may_owe()
+    assert first.treated == ""
+    clock.moment += connections.GRACE_SECONDS
+
+    assert known.may_owe()
+
+    assert (first.treated, second.treated, streaming.treated, quick.treated) == ("evicted ", "", "", "")
+    assert known.untaken_bytes == half + connections.KERNEL_BYTES
+    known.forget(second)
+    assert known.untaken_bytes == 0
+
+
+def test_a_client_that_is_sent_away_owes_nothing(clock):
+    known = connections.Connections(clock)
+    assert known.make_room()
+    someone = Someone()
+    known.come(someone)
+    known.owe(someone, 1000)
+    known.evict_one()
+
+    assert known.untaken_bytes == 0
+
+
 STEPS = st.lists(st.tuples(st.sampled_from(["come", "ask", "answer", "go"]), st.integers(0, 9)), max_size=200)
 
 

@@ -1,16 +1,20 @@
 """/v1/events of the real server: what is there, what comes, and what a listener is told when it cannot have all."""
 
+import asyncio
 import contextlib
 import http.client
 import json
 import os
 import socket
+import struct
+import types
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from contract import events
-from probes import event_tail
+from probes import accepting, event_stream, event_tail
 
 PATIENCE_SECONDS = 30.0
 
@@ -240,24 +244,94 @@ def test_one_more_listener_than_may_be_is_turned_away_and_a_place_that_is_left_i
     make.until(lambda: server.get("/v1/events?follow=false").status == 200, "the place is free again")
 
 
+def resident_kib(server) -> int:
+    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+
+def unsent(port) -> int:
+    """Return the bytes that the kernel holds for those who are connected to ``port`` (proc_net(5): tx_queue)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[4].split(":")[0], 16) for row in rows if int(row[1].split(":")[1], 16) == port)
+
+
 def test_a_listener_that_reads_nothing_holds_up_nobody_and_no_memory(boot, server, listen):
-    with socket.socket() as lazy:
-        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        lazy.connect(("127.0.0.1", boot.port))
-        lazy.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    """It may hold what the kernel takes and one batch; all that comes is several times that, for each of many."""
+    lazy_count, lines = 20, 390
+    with contextlib.ExitStack() as crowd:
         other = listen()
         other.messages(2)
-        for number in range(10, 400):
-            append(boot, line(number, filling="x" * 5000))
-        assert numbers(other.messages(390)) == list(range(10, 400))
+        for _ in range(lazy_count):
+            lazy = crowd.enter_context(socket.socket())
+            lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            lazy.connect(("127.0.0.1", boot.port))
+            lazy.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert server.get("/livez").status == 200
+        before = resident_kib(server)
+        for number in range(lines):
+            append(boot, line(number, filling="x" * 5000))
+        assert numbers(other.messages(lines)) == list(range(lines))
+        assert server.get("/livez").status == 200
+        # What is told to all is kept once (at most FRAMES_LIMIT, and Python's own cost of it).
+        assert resident_kib(server) - before < 3 * event_tail.FRAMES_LIMIT / 1024
+        assert unsent(boot.port) < lazy_count * 2 * accepting.SEND_BYTES
 
 
-def test_the_server_ends_at_once_and_ends_the_stream_as_one_that_ended(server, listen):
-    listeners = [listen() for _ in range(5)]
-    for listener in listeners:
-        listener.messages(2)
-    server.process.terminate()
-    assert server.process.wait(PATIENCE_SECONDS) == 0
-    for listener in listeners:
-        assert listener.rest() == []  # a stream that is cut raises IncompleteRead
+def test_a_listener_that_leaves_is_no_failure_and_its_stream_is_counted_when_it_begins(boot, server, listen, make):
+    listener = listen()
+    listener.messages(2)
+    counted = 'bootseal_probe_requests_total{code="200",path="/v1/events"} 1'
+    seen = server.get("/metrics").body.decode()
+    assert counted in seen, [row for row in seen.splitlines() if "requests" in row]
+    for kind in ("", "?follow=true"):
+        with socket.create_connection(("127.0.0.1", boot.port)) as gone:
+            gone.sendall(f"GET /v1/events{kind} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            gone.recv(10)
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for number in range(10, 20):
+            append(boot, line(number))
+    listener.messages(20)
+    metrics = server.get("/metrics").body.decode()
+    assert 'code="500"' not in metrics
+    assert "a request failed" not in server.stderr.read_text()
+
+
+def test_a_listener_that_left_before_it_was_written_to_is_an_end_and_no_failure(monkeypatch):
+    async def gone(*_):
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    async def prepared(*_):
+        return None
+
+    monkeypatch.setattr(web.StreamResponse, "prepare", prepared)
+    monkeypatch.setattr(web.StreamResponse, "write", gone)
+    counted = []
+    site = types.SimpleNamespace(count=lambda *what: counted.append(what))
+    request = types.SimpleNamespace(method="GET", protocol=types.SimpleNamespace(site=site), transport=None)
+
+    answer = asyncio.run(event_stream._send(request, None, "", is_ndjson=False, follow=True))
+
+    assert (answer.status, counted) == (200, [("/v1/events", 200)])
+
+
+def test_the_server_ends_at_once_and_what_was_told_last_reaches_every_listener(boot, server):
+    """A stream that is let go of ends with its last chunk (RFC 9112, 7.1); one that is cut does not."""
+    with contextlib.ExitStack() as stack:
+        listeners = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", boot.port), PATIENCE_SECONDS)) for _ in range(5)
+        ]
+        told = [b""] * len(listeners)
+        for index, listener in enumerate(listeners):
+            listener.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            while b'"n": 3' not in told[index]:
+                told[index] += listener.recv(65536)
+        append(boot, line(99))
+        server.process.terminate()
+        for index, listener in enumerate(listeners):
+            while data := listener.recv(65536):
+                told[index] += data
+        assert server.process.wait(PATIENCE_SECONDS) == 0
+    for one in told:
+        assert b"Transfer-Encoding: chunked" in one
+        assert b'"n": 99' in one
+        assert one.endswith(b"0\r\n\r\n")

@@ -175,9 +175,15 @@ def test_a_failure_of_reading_that_lasts_is_told_once(path):
 def test_a_client_that_takes_nothing_is_cut_off(path, monkeypatch):
     monkeypatch.setattr(event_stream, "PATIENCE_SECONDS", 0.2)
     cut = []
-    request = types.SimpleNamespace(method="GET", transport=types.SimpleNamespace(abort=lambda: cut.append(True)))
+    request = types.SimpleNamespace(
+        protocol=types.SimpleNamespace(site=types.SimpleNamespace(count=lambda *_: None)),
+        method="GET",
+        transport=types.SimpleNamespace(abort=lambda: cut.append(True)),
+    )
 
     class Stuck:
+        status = 200
+
         def __init__(self, headers):
             self.written = 0
 

@@ -2,11 +2,12 @@
 
 import signal
 import socket
+import subprocess
 
 import pytest
 
 from contract import snapshot
-from probes import waiting
+from probes import descriptors, waiting
 
 HOLDING = ("/startupz", "/ready", "/readyz")
 
@@ -54,6 +55,21 @@ def test_it_is_held_until_the_seal_and_then_answered_anew(booting, boot, pid1, p
 
     for client in clients:
         assert rest(client).startswith(b"HTTP/1.1 200 ")
+
+
+def test_no_more_than_half_of_those_who_may_be_here_are_held(boot, pid1, start, make, monkeypatch):
+    """With 296 descriptors 40 may be here (``probes.descriptors``): the 21st that would be held is answered at once."""
+    real = subprocess.Popen
+    limited = ["prlimit", f"--nofile={descriptors.RESERVE + 40}"]
+    monkeypatch.setattr(subprocess, "Popen", lambda argv, **more: real([*limited, *argv], **more))
+    pid1.tell(make.ledger(phase=snapshot.BOOTING, seal=None, boot_sealed_at=None))
+    start(boot).until("/ready", 503, lambda reply: reply.json["missing"][0]["kind"] == "seal")
+    held = [ask(boot, "/ready?wait=60s") for _ in range(20)]
+
+    assert rest(ask(boot, "/ready?wait=60s")).startswith(b"HTTP/1.1 503 ")  # held, it would time out here
+    assert all(is_waiting(client) for client in held)
+    for client in held:
+        client.close()
 
 
 def test_what_is_not_ready_when_the_boot_is_sealed_says_so(booting, boot, pid1, make):

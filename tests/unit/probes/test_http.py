@@ -77,6 +77,13 @@ def test_kubernetes_names_are_the_same_answers(steady, alias, path):
     assert ours.get("ready") == theirs.get("ready")
 
 
+@pytest.mark.parametrize("name", ["Forwarded", "x-forwarded-for", "Via"])
+def test_detail_on_loopback_is_refused_to_what_was_forwarded_and_the_probes_are_not(steady, name):
+    headers = {name: "10.0.0.7"}
+
+    assert [steady.get(path, headers=headers).status for path in (*DETAIL, "/", "/ready")] == [403, 403, 403, 200]
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
 def test_any_other_method_is_refused_with_what_is_allowed(steady, method):
     reply = steady.get("/ready", method=method)

@@ -67,3 +67,26 @@ def test_the_deadline_is_the_plans():
 
     assert judged(heartbeat, 105.0).live
     assert not judged(heartbeat, 105.1).live
+
+
+def test_a_loop_that_stands_still_again_and_again_hides_no_wedged_pid_1():
+    heartbeat = liveness.Heartbeat(0.0, DEADLINE)
+    now = 0.0
+    while now < 2 * DEADLINE:  # a flood: every turn takes two seconds
+        now += 2.25
+        heartbeat.note_lag(2.0, now)
+
+    assert not heartbeat.judge(now).live
+    assert heartbeat.judge(now).heartbeat_age_seconds == now - 3 * 2.0
+    assert not heartbeat.judge(now + 2.0).live  # nor is the turn forgiven that has not ended yet
+
+
+def test_each_word_of_pid_1_begins_the_count_of_what_is_forgiven_anew():
+    heartbeat = liveness.Heartbeat(0.0, DEADLINE)
+    now = 0.0
+    for _ in range(10):
+        heartbeat.hear(now)
+        now += 100.0
+        heartbeat.note_lag(99.0, now)
+
+        assert heartbeat.judge(now).heartbeat_age_seconds == 1.0

@@ -40,7 +40,7 @@ def full(known, make):
         make.view("worker", snapshot.PENDING, pid=None, pid_start=None, latest=snapshot.Timeline(10.0, None, None)),
     )
     known.take_message(feed.Whole(make.ledger(programs=views)))
-    known.take_verdict(readiness.Verdict(True, "", "2026-01-01T00:00:05.000Z", 1, 1.5))
+    known.take_verdict(readiness.Verdict(True, "", "2026-01-01T00:00:05.000Z", 1, 1.5), known.now())
     known.checks.note("api", "live", 0.02, ok=False)
     known.checks.note("api", "live", 20.0, ok=True)
     return known
@@ -138,20 +138,20 @@ def test_an_identity_that_cannot_be_read_ends_no_scrape(full, boot):
 @pytest.mark.parametrize(
     ("verdict", "late", "wanted"),
     [
-        (readiness.Verdict(True, "", "", 1, 1.5), False, picture.ACCEPTED),
-        (readiness.Verdict(True, "", "", 1, 1.5), True, picture.LATE),
-        (readiness.Verdict(True, "", "", 0, 1.5), False, picture.UNJUDGED),
-        (readiness.Verdict(False, "the seal was not judged yet", ""), False, picture.UNJUDGED),
-        (readiness.Verdict(False, "it changed", ""), False, picture.REFUSED),
+        (readiness.Verdict(True, "", "", 1, 1.5), False, readiness.ACCEPTED),
+        (readiness.Verdict(True, "", "", 1, 1.5), True, readiness.LATE),
+        (readiness.Verdict(True, "", "", 0, 1.5), False, readiness.UNJUDGED),
+        (readiness.not_judged(""), False, readiness.UNJUDGED),
+        (readiness.Verdict(False, "it changed", ""), False, readiness.REFUSED),
     ],
 )
 def test_the_state_of_the_seal(known, boot, make, verdict, late, wanted):
     known.take_message(feed.Whole(make.ledger(seal=snapshot.SealView("a" * 64, "2026-01-01T00:00:05.000Z", late))))
-    known.take_verdict(verdict)
+    known.take_verdict(verdict, known.now())
     found = samples_of(text_of(known, boot))
 
-    assert {state: found["bootseal_seal_state", f"state={state}"] for state in picture.SEAL_STATES} == {
-        state: float(state == wanted) for state in picture.SEAL_STATES
+    assert {state: found["bootseal_seal_state", f"state={state}"] for state in readiness.SEAL_STATES} == {
+        state: float(state == wanted) for state in readiness.SEAL_STATES
     }
 
 

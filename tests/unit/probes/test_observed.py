@@ -42,7 +42,7 @@ def known(boot, told):
 
 def test_each_change_of_readiness_is_told_once_with_its_cause(known, told, make):
     known.take_message(feed.Whole(make.ledger()))
-    known.take_verdict(ACCEPTED)
+    known.take_verdict(ACCEPTED, known.now())
     known.readiness()
     known.take_message(feed.Change(10, make.ledger(revision=11, programs=(make.view("api", snapshot.FAILED),))))
     known.readiness()
@@ -57,18 +57,59 @@ def test_each_change_of_readiness_is_told_once_with_its_cause(known, told, make)
 
 def test_a_ledger_that_grows_stale_is_a_change_that_time_makes(known, told, make):
     known.take_message(feed.Whole(make.ledger()))
-    known.take_verdict(ACCEPTED)
+    known.take_verdict(ACCEPTED, known.now())
     known._now.now += 3.5
 
     assert not known.readiness().ready
     assert told[-1]["missing"] == ["ledger"]
 
 
+def test_a_seal_that_nobody_looks_at_any_more_ends_readiness_by_time_alone_and_says_so(known, told, make):
+    began = known._now.now
+    known.take_message(feed.Whole(make.ledger()))
+    known.take_verdict(ACCEPTED, began)
+    for _ in range(5):
+        known._now.now += 1.0
+        known.take_message(feed.Beat(10))
+    assert known.readiness().ready
+
+    known._now.now += 0.1
+
+    [row] = known.readiness().missing
+    assert (row.id, row.kind) == ("bootstrap.done", "seal")
+    assert row.reason.startswith("no look at the seal that began after 20")
+    assert known.readiness() is known.readiness()
+    assert known.readiness().missing[0].since == row.since > ACCEPTED.since
+    assert told[-1]["missing"] == ["bootstrap.done"]
+
+
+def test_a_look_at_the_seal_that_hung_says_nothing_when_it_ends_at_last_and_the_next_one_does(known, make):
+    began = known._now.now
+    known._now.now += readiness.SEAL_STALE_AFTER_SECONDS + 1.0
+    known.take_message(feed.Whole(make.ledger()))
+
+    known.take_verdict(ACCEPTED, began)
+    assert not known.readiness().ready
+    assert not known.startup.sealed
+
+    known.take_verdict(ACCEPTED, known._now.now)
+    assert known.readiness().ready
+
+
+def test_a_refusal_that_grows_old_keeps_its_cause_and_since(known, make):
+    known.take_message(feed.Whole(make.ledger()))
+    known.take_verdict(REFUSED, known.now())
+    known._now.now += readiness.SEAL_STALE_AFTER_SECONDS + 1.0
+
+    assert known.seal.reason.startswith(f"{REFUSED.reason}; no look at the seal")
+    assert (known.seal.since, known.seal.is_judged) == (REFUSED.since, False)
+
+
 def test_a_heartbeat_with_another_revision_asks_for_the_ledger_and_confirms_nothing(known, make):
     gaps = []
     known.on_gap = lambda: gaps.append("gap")
     known.take_message(feed.Whole(make.ledger(revision=10)))
-    known.take_verdict(ACCEPTED)
+    known.take_verdict(ACCEPTED, known.now())
     known._now.now += 2
     known.take_message(feed.Beat(10))
     assert gaps == []
@@ -84,7 +125,7 @@ def test_a_heartbeat_with_another_revision_asks_for_the_ledger_and_confirms_noth
 
 
 def test_the_whole_ledger_that_was_read_again_makes_it_ready(known, make):
-    known.take_verdict(ACCEPTED)
+    known.take_verdict(ACCEPTED, known.now())
 
     known.take_reread(make.ledger(), known._now.now)
 
@@ -103,15 +144,15 @@ def test_a_boot_counts_as_sealed_when_its_seal_was_accepted(known, make):
     known.take_message(feed.Whole(make.ledger()))
     assert not known.startup.sealed
 
-    known.take_verdict(ACCEPTED)
+    known.take_verdict(ACCEPTED, known.now())
 
     assert known.startup == observed.Startup(True, "2026-01-01T00:00:05.000Z", 1)
 
 
 def test_a_sealed_boot_stays_sealed_when_the_file_goes_and_in_the_next_generation(known, make):
     known.take_message(feed.Whole(make.ledger()))
-    known.take_verdict(ACCEPTED)
-    known.take_verdict(REFUSED)
+    known.take_verdict(ACCEPTED, known.now())
+    known.take_verdict(REFUSED, known.now())
     known.take_message(feed.Whole(make.ledger(generation=2, revision=1, phase=snapshot.BOOTING, seal=None)))
 
     assert known.startup.sealed
@@ -129,14 +170,14 @@ def test_a_probe_server_that_began_in_a_later_generation_knows_that_the_boot_was
 
 def test_an_unsealed_boot_is_not_sealed(known, make):
     known.take_message(feed.Whole(make.ledger(phase=snapshot.BOOTING, seal=None, boot_sealed_at=None)))
-    known.take_verdict(ACCEPTED)
+    known.take_verdict(ACCEPTED, known.now())
 
     assert not known.startup.sealed
 
 
 def test_a_verdict_on_another_generation_does_not_seal_the_boot(known, make):
     known.take_message(feed.Whole(make.ledger()))
-    known.take_verdict(dataclasses.replace(ACCEPTED, generation=7))
+    known.take_verdict(dataclasses.replace(ACCEPTED, generation=7), known.now())
 
     assert not known.startup.sealed
 
@@ -189,7 +230,7 @@ class Box:
         self.tell(snapshot.BOOTING)
         self.look()
         self.tell()
-        self.known.take_verdict(ACCEPTED)
+        self.known.take_verdict(ACCEPTED, self.known.now())
         assert self.known.readiness().ready
         return self
 
@@ -197,7 +238,7 @@ class Box:
 def test_a_boot_whose_mounts_nobody_looked_at_is_not_ready():
     box = Box()
     box.tell()
-    box.known.take_verdict(ACCEPTED)
+    box.known.take_verdict(ACCEPTED, box.known.now())
 
     decided = box.known.readiness()
 
@@ -223,6 +264,7 @@ def test_a_mount_that_nobody_looks_at_any_more_ends_readiness_by_time_alone():
     for _ in range(6):
         box.now += 1.0
         box.tell()
+        box.known.take_verdict(ACCEPTED, box.known.now())
 
     assert [one.id for one in box.known.readiness().missing] == ["/workspace"]
 
@@ -278,7 +320,7 @@ def test_only_the_first_readiness_of_the_boot_needs_no_settling(first, ready):
     """A probe server that was started again, into a boot that was sealed, sees the end of an outage."""
     box = Box(settle_seconds=2.0)
     box.look()
-    box.known.take_verdict(ACCEPTED)
+    box.known.take_verdict(ACCEPTED, box.known.now())
     box.tell(first)
     box.tell(revision=4)
 
@@ -308,7 +350,7 @@ def test_ready_is_never_said_while_anything_required_is_unmet_and_every_change_i
             case "look":
                 box.look(verdict.PASSED if first else FULL, kind=second[0], name=second[1])
             case "seal":
-                box.known.take_verdict(ACCEPTED if first else REFUSED)
+                box.known.take_verdict(ACCEPTED if first else REFUSED, box.known.now())
             case _:
                 box.now += first
         decided = box.known.readiness()

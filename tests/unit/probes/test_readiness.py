@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract import snapshot
+from contract import reasons, snapshot
 from probes import readiness
 from probes.requirements import board
 
@@ -22,7 +22,7 @@ def reading(ledger, age=0.0, refusal=""):
 @pytest.fixture
 def judge(make):
     def judge(ledger, seal=ACCEPTED, *, wanted=None, rows=(), **how):
-        return readiness.judge(wanted or make.plan(), make.boot_id, reading(ledger, **how), seal, rows)
+        return readiness.Judge(wanted or make.plan(), make.boot_id).judge(reading(ledger, **how), seal, rows)
 
     return judge
 
@@ -120,6 +120,14 @@ def test_a_held_boot_is_never_ready_and_names_its_failure(judge, make):
     assert "program migrate exited with code 3" in decided.reason
 
 
+def test_what_a_program_printed_is_detail_and_in_no_reason(judge, make):
+    failure = reasons.with_last_output("program migrate exited with code 3", ["dsn=postgres://internal"])
+    decided = judge(make.ledger(phase=snapshot.HELD, seal=None, failure=failure))
+    told = [decided.reason, *(row.reason for row in decided.missing)]
+    assert decided.reason.endswith("program migrate exited with code 3")
+    assert not [reason for reason in told if "internal" in reason]
+
+
 def test_an_unknown_phase_is_never_ready(judge, make):
     assert rows(judge(make.ledger(phase="dreaming"))) == [("boot", "boot")]
 
@@ -144,6 +152,26 @@ def test_an_edited_seal_is_not_ready_and_named(judge, make):
 
 def test_a_verdict_on_another_generation_does_not_count(judge, make):
     assert rows(judge(make.ledger(generation=2), ACCEPTED)) == [("seal", "bootstrap.done")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "seal", "is_fresh", "state"),
+    [
+        ({}, ACCEPTED, True, readiness.ACCEPTED),
+        ({"seal": snapshot.SealView("a" * 64, WHEN, late=True)}, ACCEPTED, True, readiness.LATE),
+        ({}, REFUSED, True, readiness.REFUSED),
+        ({}, readiness.not_judged(WHEN), True, readiness.UNJUDGED),
+        ({"generation": 2}, ACCEPTED, True, readiness.UNJUDGED),
+        ({}, ACCEPTED, False, readiness.UNJUDGED),
+        ({"seal": None}, ACCEPTED, True, readiness.ABSENT),
+        ({"phase": snapshot.BOOTING}, ACCEPTED, True, readiness.ABSENT),
+    ],
+)
+def test_a_seal_counts_for_its_own_generation_and_a_fresh_ledger_and_says_else_why_not(
+    make, changes, seal, is_fresh, state
+):
+    assert readiness.seal_state(make.ledger(**changes), seal, is_fresh=is_fresh) == state
+    assert bool(readiness.why_unsealed(state, seal)) is (state not in {readiness.ACCEPTED, readiness.LATE})
 
 
 def test_a_required_set_that_is_empty_on_purpose_is_ready(judge, make):
@@ -271,14 +299,14 @@ def test_ready_means_all_of_it_and_unready_always_has_a_cause(phase, states, age
         generation=1,
         phase=phase,
         failure=None,
-        seal=object() if has_seal else None,
+        seal=SimpleNamespace(late=False) if has_seal else None,
         programs=[SimpleNamespace(name=name, state=state, **view) for name, state in zip("ab", states, strict=True)],
     )
 
     needs = tuple(row("mount", f"/{index}", met=met, required=must) for index, (met, must) in enumerate(met))
     verdict = dataclasses.replace(ACCEPTED, is_accepted=accepted)
 
-    decided = readiness.judge(wanted, "x", reading(ledger, age), verdict, needs)
+    decided = readiness.Judge(wanted, "x").judge(reading(ledger, age), verdict, needs)
 
     everything = phase == "sealed" and states == ["ready", "ready"] and age <= 3 and has_seal and accepted and same_boot
     everything = everything and all(one.met for one in needs if one.required)

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import tempfile
+import types
 
 import pytest
 from hypothesis import given
@@ -134,6 +135,52 @@ def test_without_unnamed_files_a_random_name_is_taken_and_removed_before_it_is_w
 
     assert look(tmp_path, tmp_path).once().ok
     assert seen == [[]]
+
+
+class Names:
+    """Counts the names that are made, in a moment that a test sets."""
+
+    def __init__(self, monkeypatch):
+        self.moment, self.made = 100.0, 0
+        refuse_unnamed(monkeypatch)
+        real = os.unlink
+        monkeypatch.setattr(os, "unlink", lambda *args, **named: (self.note(), real(*args, **named)))
+
+    def note(self):
+        self.made += 1
+
+    def clock(self):
+        return self.moment
+
+
+def test_a_name_is_made_every_half_minute_and_what_was_found_stands_meanwhile(tmp_path, monkeypatch):
+    """It wakes whoever watches the directory (inotify(7))."""
+    names = Names(monkeypatch)
+    made = mount.Look(wanted(str(tmp_path), is_mount=False, free_bytes=0), (str(tmp_path),), names.clock)
+
+    for _ in range(60):
+        assert made.once().ok
+        names.moment += 1
+
+    assert names.made == 2
+
+
+def test_a_name_is_made_when_the_file_system_tells_something_new_and_while_writing_fails(tmp_path, monkeypatch):
+    names = Names(monkeypatch)
+    made = mount.Look(wanted(str(tmp_path), is_mount=False, free_bytes=0), (str(tmp_path),), names.clock)
+    assert made.once().ok
+    real = os.fstatvfs
+    full = {"f_bavail": 0, "f_frsize": 4096, "f_blocks": 9, "f_flag": 0, "f_files": 9, "f_favail": 9}
+    monkeypatch.setattr(os, "fstatvfs", lambda _fd: types.SimpleNamespace(**full))
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "write", lambda *_: 0)
+        assert [made.once().ok for _ in range(3)] == [False] * 3
+    assert names.made == 4
+    assert made.once().ok
+    monkeypatch.setattr(os, "fstatvfs", real)
+    assert made.once().ok
+    assert made.once().ok
+    assert names.made == 6
 
 
 def test_a_test_file_that_cannot_be_removed_is_the_last_one_and_is_told_for_good(tmp_path, monkeypatch):

@@ -6,8 +6,8 @@ import os
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from contract import errors
-from probes import seal_watch
+from contract import clock, errors
+from probes import readiness, seal_watch
 
 
 class Watched:
@@ -16,13 +16,18 @@ class Watched:
     def __init__(self, boot, ledger):
         self.ledger = ledger
         self.told = []
+        self.began = []
         self.watch = seal_watch.SealWatch(
-            boot.run.seal, lambda: self.ledger, lambda: seal_watch.acceptor(boot.record), self.told.append
+            boot.run.seal, lambda: self.ledger, lambda: seal_watch.acceptor(boot.record), self.tell
         )
+
+    def tell(self, verdict, began):
+        self.told.append(verdict)
+        self.began.append(began)
 
     def check(self):
         self.watch.check()
-        return self.told[-1] if self.told else None
+        return self.told[-1]
 
 
 @pytest.fixture
@@ -57,7 +62,45 @@ def test_a_file_that_the_ledger_does_not_know_is_not_even_read(boot, make):
 def test_without_a_ledger_there_is_no_verdict(boot):
     watched = Watched(boot, None)
 
-    assert watched.check() is None
+    assert (watched.check().is_judged, watched.told[-1].reason) == (False, readiness.NOT_JUDGED)
+
+
+def test_every_look_is_told_with_the_moment_it_began_and_the_same_verdict_as_the_same_object(boot):
+    watched = Watched(boot, boot.sealed_ledger())
+    began = clock.monotonic()
+    for _ in range(3):
+        watched.check()
+
+    assert len(watched.began) == 3
+    assert began <= watched.began[0] < watched.began[1] < watched.began[2] <= clock.monotonic()
+    assert watched.told[0] is watched.told[1] is watched.told[2]
+
+
+def test_since_is_the_last_change_between_accepted_and_not_however_often_the_reason_changes(boot, sealed, monkeypatch):
+    accepted = sealed.told[-1].since
+    ticks = iter(f"2026-01-01T00:01:{second:02}.000Z" for second in range(60))
+    monkeypatch.setattr(clock, "rfc3339", lambda: next(ticks))
+    assert sealed.check().since == accepted
+
+    data = boot.seal_bytes()
+    overwrite(boot.run.seal, b"")
+    edited = sealed.check()
+    os.unlink(boot.run.seal)
+    removed = sealed.check()
+    boot.write_seal(data)
+
+    assert edited.reason != removed.reason
+    assert accepted != edited.since == removed.since != sealed.check().since
+
+
+def test_since_of_a_refusal_moves_with_the_generation(boot, sealed, make, monkeypatch):
+    ticks = iter(f"2026-01-01T00:01:{second:02}.000Z" for second in range(60))
+    monkeypatch.setattr(clock, "rfc3339", lambda: next(ticks))
+    os.unlink(boot.run.seal)
+    first = sealed.check()
+    sealed.ledger = make.ledger(generation=2, seal=sealed.ledger.seal)
+
+    assert sealed.check().since != first.since
 
 
 @pytest.mark.parametrize("how", ["remove", "symlink", "directory", "fifo", "empty", "truncate", "one bit", "replace"])
@@ -139,12 +182,12 @@ def test_the_signature_is_verified_once_per_content(boot, make):
 
     ledger = boot.sealed_ledger()
     told = []
-    watch = seal_watch.SealWatch(boot.run.seal, lambda: ledger, lambda: accept, told.append)
+    watch = seal_watch.SealWatch(boot.run.seal, lambda: ledger, lambda: accept, lambda *found: told.append(found))
     for _ in range(3):
         watch.check()
 
     assert calls == [1]
-    assert len(told) == 1
+    assert len(told) == 3
 
 
 @pytest.mark.parametrize("error", [errors.InvalidRecord("seal", "no"), PermissionError(13, "no"), ValueError("no")])
@@ -154,7 +197,7 @@ def test_whatever_goes_wrong_is_a_refusal_that_names_the_file(boot, error):
 
     ledger = boot.sealed_ledger()
     told = []
-    seal_watch.SealWatch(boot.run.seal, lambda: ledger, lambda: accept, told.append).check()
+    seal_watch.SealWatch(boot.run.seal, lambda: ledger, lambda: accept, lambda verdict, _: told.append(verdict)).check()
 
     assert not told[-1].is_accepted
     assert boot.run.seal in told[-1].reason

@@ -1,0 +1,86 @@
+"""What blocks, done aside: in a thread, one at a time, shared by whoever asked meanwhile, and not waited for too long.
+
+Rules
+-----
+* The event loop reads no file to answer a request: a file system that hangs stops the thread, and no probe.
+* One at a time: those who ask while it is done share the next, so nobody is told what was so before they asked, and however
+  many ask, two are under way at most.
+* Who waited for ``DEADLINE_SECONDS`` is told so. What hangs is not begun again: its thread is a daemon, and nobody waits for it
+  at the end of this process.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from contract import errors
+
+DEADLINE_SECONDS = 2.0
+
+Found = TypeVar("Found")
+
+
+class TooLate(errors.BootsealError):
+    """It was not done in time."""
+
+
+class Aside(Generic[Found]):
+    """Does ``work`` for whoever asks; ``what`` names it to people."""
+
+    def __init__(self, what: str, work: Callable[[], Found]) -> None:
+        """Prepare; nothing is done before somebody asks."""
+        self._what = what
+        self._work = work
+        self._turn = asyncio.Lock()
+        self._next: asyncio.Task[Found] | None = None
+
+    async def ask(self) -> Found:
+        """Return what ``work`` finds, begun after this call; raises what it raises, or TooLate."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._do())
+            self._next.add_done_callback(_retrieve)
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                return await asyncio.shield(self._next)
+        except TimeoutError as error:
+            why = f"it was not there within {DEADLINE_SECONDS:g} s; a file system may hang"
+            raise TooLate(self._what, why, "ask again") from error
+
+    async def _do(self) -> Found:
+        async with self._turn:
+            self._next = None
+            loop = asyncio.get_running_loop()
+            found: asyncio.Future[Found] = loop.create_future()
+            work = threading.Thread(target=self._in_thread, args=(loop, found), name=f"aside {self._what}", daemon=True)
+            try:
+                work.start()
+            except RuntimeError as error:
+                raise TooLate(self._what, f"no thread can be started: {error}", "ask again") from error
+            return await found
+
+    def _in_thread(self, loop: asyncio.AbstractEventLoop, found: asyncio.Future[Found]) -> None:
+        try:
+            made = self._work()
+        except BaseException as error:  # it is raised to who asked
+            _hand_over(loop, found, found.set_exception, error)
+        else:
+            _hand_over(loop, found, found.set_result, made)
+
+
+def _hand_over(
+    loop: asyncio.AbstractEventLoop, found: asyncio.Future[Found], settle: Callable[..., None], value: object
+) -> None:
+    def tell() -> None:
+        if not found.done():
+            settle(value)
+
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
+        loop.call_soon_threadsafe(tell)
+
+
+def _retrieve(ended: asyncio.Task[Found]) -> None:
+    """Look at what ``ended`` raised: everybody who asked may be gone, and it is no news then."""
+    if not ended.cancelled():
+        ended.exception()
