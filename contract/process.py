@@ -35,6 +35,15 @@ def is_alive(pid: int, expected_start_time: int) -> bool:
         return False
 
 
+def is_stopped(pid: int, expected_start_time: int) -> bool:
+    """Say whether the process named by this pid and start time is stopped, by a signal or a tracer: T or t in proc_pid_stat(5)."""
+    try:
+        stat = _stat(pid)
+        return parse_start_time(stat) == expected_start_time and stat.rpartition(")")[2].split()[0] in {"T", "t"}
+    except (OSError, ValueError):
+        return False
+
+
 def _stat(pid: int | str) -> str:
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
         return file.read()

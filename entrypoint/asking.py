@@ -10,12 +10,13 @@ Rules
 * The events of a boot are told of the process that the run directory belongs to, and of no other.
 """
 
+import dataclasses
 import http.client
 import os
 import time
 from typing import Any
 
-from contract import boot_record, clock, decode, errors, exit_codes, journal, rundir, snapshot, unix_http
+from contract import boot_record, clock, decode, errors, exit_codes, journal, process, rundir, snapshot, unix_http
 from entrypoint import history, presenting, situation
 
 ASK_SECONDS = 3.0
@@ -91,6 +92,14 @@ def look(
 
     With ``timeout_seconds`` both who are asked share it; without, each has its own time.
     """
+    found = _told(run, with_meta, timeout_seconds)
+    holder = claimant(run)
+    if holder is not None and process.is_stopped(holder.pid, holder.start):
+        return dataclasses.replace(found, stopped_pid=holder.pid)
+    return found
+
+
+def _told(run: rundir.RunDirectory, with_meta: bool, timeout_seconds: float | None) -> situation.Situation:
     end = None if timeout_seconds is None else clock.monotonic() + timeout_seconds
     try:
         found = _by_probes(

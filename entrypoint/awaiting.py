@@ -68,6 +68,8 @@ def _program(goal: Goal, found: situation.Situation) -> Verdict:
     view = found.program(goal.name)
     if view is None:
         raise unknown.error(unknown.PROGRAM, goal.name, [one.name for one in found.programs])
+    if found.unconfirmed:
+        return Verdict(None, found.unconfirmed)
     if view.state == snapshot.READY:
         return Verdict(True, f"{view.name} is ready since {view.since} by {view.ready_by}")
     cause = causes.of_program(found, view)
@@ -76,10 +78,10 @@ def _program(goal: Goal, found: situation.Situation) -> Verdict:
 
 
 def _requirement(goal: Goal, found: situation.Situation) -> Verdict:
-    rows = [one for one in found.requirements if goal.name in {one.id, f"{one.kind}:{one.id}"}]
-    if not rows:
+    row = found.requirement(goal.name)
+    if row is None:
         raise unknown.error(unknown.REQUIREMENT, goal.name, [one.id for one in found.requirements])
-    return Verdict(True, f"{goal.name} is met") if rows[0].met else Verdict(None, rows[0].reason)
+    return Verdict(True, f"{goal.name} is met") if row.met else Verdict(None, row.reason)
 
 
 def _lacks(found: situation.Situation) -> str:

@@ -10,7 +10,7 @@ import dataclasses
 import os
 import socket
 
-from contract import boot_record, errors, rundir
+from contract import boot_record, errors, process, rundir
 from entrypoint import asking
 from manifest import plan as plans
 from supervisord import client
@@ -31,7 +31,7 @@ class Door:
 class Booted:
     """The boot that the run directory belongs to; ``problem`` says how its plan is not what it booted with.
 
-    ``uid`` is its PID 1's, None where the kernel does not say.
+    ``uid`` is its PID 1's, None where the kernel does not say; ``stopped`` says that this process is stopped.
     """
 
     pid1: int
@@ -39,6 +39,7 @@ class Booted:
     problem: str
     doors: tuple[Door, ...]
     uid: int | None = None
+    stopped: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,8 @@ def booted(run: rundir.RunDirectory) -> Booted | None:
         problem = f"{run.boot_record}: {errors.describe_os_error(error)}"
     except errors.BootsealError as error:
         problem = f"{error.what}: {error.why}"
-    return Booted(holder.pid, directory, problem, _doors(run), _uid(holder.pid))
+    is_stopped = process.is_stopped(holder.pid, holder.start)
+    return Booted(holder.pid, directory, problem, _doors(run), _uid(holder.pid), is_stopped)
 
 
 def _doors(run: rundir.RunDirectory) -> tuple[Door, ...]:

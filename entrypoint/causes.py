@@ -17,6 +17,8 @@ from entrypoint import situation
 
 PROGRAM, BOOT = "program", "boot"
 """The kinds of the rows that are programs, and of the boot as a whole: see ``probes.readiness``."""
+PROBES = "probes"
+"""The kind of the cause where PID 1 misses nothing: the probe server alone does not answer."""
 _NAMED = frozenset({"mount", "check"})
 """The kinds of which there are several, and whose reasons do not say which."""
 
@@ -76,7 +78,7 @@ def _of_ledger(found: situation.Situation) -> Cause:
         return _of_failure(found, f"the boot failed: {found.failure}", "")
     missed = [view for view in found.programs if _is_missed(view)]
     missed.sort(key=lambda view: view.state != snapshot.FAILED)
-    return _of_program(found, missed[0]) if missed else Cause(found.reason, "probes", "probes", "")
+    return _of_program(found, missed[0]) if missed else Cause(found.reason, PROBES, PROBES, "")
 
 
 def _of_row(found: situation.Situation, row: situation.Missing) -> Cause:

@@ -153,7 +153,8 @@ def _discard(stream: TextIO | None) -> None:
 def _usage_error(error: click.ClickException) -> int:
     context = getattr(error, "ctx", None)
     remedy = f" (see `{context.command_path} --help`)" if context else ""
-    click.echo(f"bootseal: {_lines(error.format_message().rstrip('.'))}{remedy}", err=True)
+    command = context.command_path if context else "bootseal"
+    click.echo(f"{command}: {_lines(error.format_message().rstrip('.'))}{remedy}", err=True)
     return exit_codes.USAGE_ERROR
 
 

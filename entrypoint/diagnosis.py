@@ -19,6 +19,8 @@ _LEAST_DESCRIPTORS = 256
 _LEAST_PIDS = 64
 _LEAST_MEMORY = 64 << 20
 _LEAST_FREE = 4 << 20
+_CLIENTS = frozenset({"docker"})
+"""The engines whose command is a client: what does the work is a daemon, which their version says nothing of."""
 _PLAUSIBLE_CLOCK = 1_735_689_600
 """2025-01-01: this software did not exist before."""
 
@@ -105,13 +107,14 @@ def _process(facts: machine.Facts) -> Iterator[Finding]:
 def _place(facts: machine.Facts) -> Iterator[Finding]:
     place = facts.place
     what, found = "run directory", f"{place.path}, {place.filesystem or 'unknown file system'}"
+    option = " (--tmpfs /run:U)" if place.path.startswith("/run/") else ""
     found += "" if place.exists else ", not made yet"
     if place.problem and facts.in_container:
         yield Finding(
             FAIL,
             what,
             f"{found}: {place.problem}",
-            "mount a tmpfs there that this user owns (--tmpfs /run:U), or name another --run-dir",
+            f"mount a tmpfs there that this user owns{option}, or name another --run-dir",
         )
     elif place.problem:
         yield Finding(
@@ -121,13 +124,13 @@ def _place(facts: machine.Facts) -> Iterator[Finding]:
             "`bootseal up` makes its own; for `bootseal boot` name another --run-dir",
         )
     elif place.read_only:
-        yield Finding(FAIL, what, f"{found}: its file system is read-only", "mount a tmpfs there (--tmpfs /run:U)")
+        yield Finding(FAIL, what, f"{found}: its file system is read-only", f"mount a tmpfs there{option}")
     elif place.free_bytes is not None and place.free_bytes < _LEAST_FREE:
         yield Finding(
             FAIL, what, f"{found}: {place.free_bytes >> 10} KiB are free", f"leave {_LEAST_FREE >> 20} MiB or more"
         )
     elif facts.in_container and place.filesystem not in {"tmpfs", None}:
-        yield Finding(WARN, what, f"{found}: what boots leave there stays", "mount a tmpfs there (--tmpfs /run:U)")
+        yield Finding(WARN, what, f"{found}: what boots leave there stays", f"mount a tmpfs there{option}")
     else:
         yield Finding(OK, what, found)
 
@@ -201,7 +204,7 @@ def _software(facts: machine.Facts) -> Iterator[Finding]:
         if name == "crun" and facts.cgroups not in {"v2", "none"} and "runc" not in facts.engines:
             yield Finding(WARN, name, f"{said}: it refuses {facts.cgroups} cgroups", "install runc")
         else:
-            yield Finding(OK, name, said)
+            yield Finding(OK, name, f"{said}: client only; its daemon was not asked" if name in _CLIENTS else said)
     for name, why in facts.engines_broken.items():
         yield Finding(WARN, name, why, f"`{name} --version` must answer; `bootseal up` needs no engine")
 
@@ -224,7 +227,9 @@ def _boot(facts: machine.Facts) -> Iterator[Finding]:
     if booted is None:
         yield Finding(OK, "boot", "none runs in the run directory")
         return
-    if booted.problem:
+    if booted.stopped:
+        yield Finding(FAIL, "boot", f"PID 1 is process {booted.pid1} and is stopped", f"kill -CONT {booted.pid1}")
+    elif booted.problem:
         yield Finding(
             FAIL,
             "boot",

@@ -52,7 +52,9 @@ class Situation:
     ``ready`` is None where nobody says; ``reason`` is one sentence, "" when ready; ``since`` when it became what it is, RFC 3339,
     None where that is not known. ``phase`` is the ledger's, or one of the four of this module. ``culprit`` and ``last_lines``
     are of the program that a boot failed for, where only the events tell. ``troubles`` say who could not be asked, and why.
-    ``endpoints`` and ``log_level`` are what the server says of itself in /v1/meta.
+    ``endpoints`` and ``log_level`` are what the server says of itself in /v1/meta. ``unconfirmed_seconds`` is the age of a ledger
+    that is too old to conclude from, None where it is not: what it says of programs was so once. ``stopped_pid`` is PID 1 where that
+    process is stopped, None where it is not.
     """
 
     told_by: str
@@ -75,10 +77,33 @@ class Situation:
     endpoints: dict[str, Any] = dataclasses.field(default_factory=dict)
     log_level: str | None = None
     troubles: tuple[str, ...] = ()
+    unconfirmed_seconds: float | None = dataclasses.field(default=None, compare=False)
+    stopped_pid: int | None = None
 
     def program(self, name: str) -> snapshot.ProgramView | None:
         """Return the program ``name``, or None."""
         return next((view for view in self.programs if view.name == name), None)
+
+    def requirement(self, name: str) -> Requirement | None:
+        """Return the requirement that is called ``name``, an id or KIND:ID, or None."""
+        return next((one for one in self.requirements if name in {one.id, f"{one.kind}:{one.id}"}), None)
+
+    @property
+    def unconfirmed(self) -> str:
+        """That the ledger is too old to conclude from; "" where it is not."""
+        age = self.unconfirmed_seconds
+        return "" if age is None else f"PID 1 has not confirmed its ledger for {age:.0f} s"
+
+    @property
+    def stopped(self) -> str:
+        """That PID 1 is stopped, and what to do; "" where it is not."""
+        pid = self.stopped_pid
+        return "" if pid is None else f"PID 1 is process {pid} and is stopped ({self.to_do})"
+
+    @property
+    def to_do(self) -> str:
+        """What lets a PID 1 that is stopped go on; "" where it is not."""
+        return "" if self.stopped_pid is None else f"kill -CONT {self.stopped_pid}"
 
     @property
     def is_alive(self) -> bool:
@@ -114,6 +139,7 @@ def of_health(health: dict[str, Any], meta: dict[str, Any] | None = None) -> Sit
         warnings=tuple(one for one in _list(boot, "warnings") if isinstance(one, str)),
         endpoints=_object(meta, "endpoints") if meta else {},
         log_level=level if isinstance(level, str) else None,
+        unconfirmed_seconds=_unconfirmed(_object(health, "ledger")),
     )
 
 
@@ -229,6 +255,12 @@ def _time(value: dict[str, Any], key: str) -> str:
     if found and presenting.moment(found) is None:
         raise errors.InvalidRecord("the answer of /health", f"its {key} is no time")
     return found
+
+
+def _unconfirmed(ledger: dict[str, Any]) -> float | None:
+    """Return how old the server's ``ledger`` is where the server concludes nothing from it, else None."""
+    age = ledger.get("age_seconds")
+    return float(age) if ledger.get("fresh") is False and isinstance(age, int | float) else None
 
 
 def _phase(health: dict[str, Any]) -> str:

@@ -44,7 +44,8 @@ def lines(found: situation.Situation, look: Look) -> list[str]:
     shown = [_headline(found, look)]
     shown += [f"  {line}" for line in _boot(found, look)]
     if programs := _programs(found, look):
-        shown += ["", *programs]
+        age = found.unconfirmed_seconds
+        shown += ["", *([] if age is None else [f"as PID 1 last told, {presenting.span(age)} ago"]), *programs]
     if found.requirements:
         rows = [_requirement(one, look) for one in found.requirements]
         shown += ["", *presenting.table(_REQUIREMENT_HEADER, rows, coloured=look.coloured)]
@@ -75,6 +76,7 @@ def _boot(found: situation.Situation, look: Look) -> list[str]:
         )
     if found.ready is None and (cause := causes.first(found)) and cause.sentence != found.reason:
         told.append(presenting.plain(cause.sentence))
+    told += [found.stopped] if found.stopped else []
     told += [presenting.plain(one) for one in found.troubles if found.told_by != situation.LEDGER]
     return told + [f"warning: {presenting.plain(one)}" for one in found.warnings]
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable
 
-from contract import errors
+from contract import errors, exit_codes
 from entrypoint import presenting
 
 PROGRAM, REQUIREMENT = "program", "requirement"
 
 
 class Unknown(errors.BootsealError):
-    """This container has nothing of that name."""
+    """This container has nothing of that name; the command was called wrongly."""
+
+    exit_code = exit_codes.USAGE_ERROR
 
 
 def error(kind: str, name: str, known: Iterable[str]) -> Unknown:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from contract import snapshot
+from contract import reasons, snapshot, unix_http
 from entrypoint import causes, presenting, situation, status_text
 
 SCHEMA = "bootseal.why/1"
@@ -16,13 +16,14 @@ def lines(found: situation.Situation, look: status_text.Look) -> list[str]:
     if found.ready:
         since = presenting.ago(found.since, look.now, absolute=look.absolute)
         words = f"ready {'since' if look.absolute else 'for'} {since}" if since else "ready"
-        return [presenting.styled(words, presenting.GREEN, coloured=look.coloured)]
-    told = [_plain(_head(found, every=look.every), presenting.BOLD, look)]
+        return [presenting.styled(words, presenting.GREEN, coloured=look.coloured), *_stopped(found)]
+    told = [_plain(_head(found, every=look.every), presenting.BOLD, look), *_stopped(found)]
     first = causes.first(found)
+    if found.told_by == situation.LEDGER and not (look.every and causes.every(found)):
+        told += _of_pid1(found, first)
     if not look.every:
-        if first and found.told_by == situation.LEDGER:
-            told.append(f"  PID 1 says: {presenting.plain(first.sentence)}")
-        return told + _troubles(found) + _last(first.lines[-_LINES:] if first else (), look)
+        told += [*_troubles(found), *_final(found, found.program(first.id) if first else None)]
+        return told + _last(first.lines[-_LINES:] if first else (), look)
     shown: set[str] = set()
     for cause in causes.every(found):
         missed = cause.chain[0] if cause.chain else cause.id
@@ -31,6 +32,29 @@ def lines(found: situation.Situation, look: status_text.Look) -> list[str]:
         told += _last(cause.lines, look) if cause.id not in shown else []
         shown.add(cause.id)
     return told + _troubles(found)
+
+
+def _of_pid1(found: situation.Situation, first: causes.Cause | None) -> list[str]:
+    """Return what PID 1 knows where the probe server does not answer: what is missed, or else who alone is to be mended."""
+    if first is not None and first.kind != causes.PROBES:
+        return [f"  PID 1 says: {presenting.plain(first.sentence)}"]
+    if found.phase == snapshot.STOPPING:
+        return ["  PID 1 says: the container stops"]
+    server = next((view.name for view in found.programs if view.role == "probes"), None)
+    may_help = server is not None and unix_http.DENIED not in found.reason
+    return ["  PID 1 says: every required program is ready", *([f"  → bootseal restart {server}"] if may_help else [])]
+
+
+def _stopped(found: situation.Situation) -> list[str]:
+    return [f"  {found.stopped}"] if found.stopped else []
+
+
+def _final(found: situation.Situation, view: snapshot.ProgramView | None) -> list[str]:
+    """Return what to do about the program that PID 1 has given up; nothing where that is too late, or was asked for."""
+    is_over = not found.is_alive or found.phase == snapshot.STOPPING
+    if view is None or not view.final or view.state == snapshot.READY or view.reason == reasons.STOPPED or is_over:
+        return []
+    return [f"  it will not be tried again: mend it, then bootseal restart {presenting.plain(view.name)}"]
 
 
 def _troubles(found: situation.Situation) -> list[str]:
@@ -51,6 +75,9 @@ def of_program(found: situation.Situation, view: snapshot.ProgramView, look: sta
     """Return everything that is known of one program."""
     cause = causes.of_program(found, view)
     sentence = cause.sentence if cause else f"{view.name} is ready by {view.ready_by}"
+    if found.unconfirmed:
+        said = cause.sentence if cause else view.state
+        sentence = f"not known: {found.unconfirmed}; it last said: {said}"
     told: list[str] = []
     since = presenting.ago(view.since, look.now, absolute=look.absolute)
     kind = ", ".join(
@@ -71,7 +98,20 @@ def of_program(found: situation.Situation, view: snapshot.ProgramView, look: sta
         told.append(f"  at first {_timeline(view.first)}")
         if view.latest != view.first:
             told.append(f"  latest   {_timeline(view.latest)}")
-    return [_plain(sentence, presenting.BOLD, look), *map(presenting.plain, told), *_last(view.last_output, look)]
+    root = found.program(cause.id) if cause else None
+    head = [_plain(sentence, presenting.BOLD, look), *_stopped(found), *_final(found, root)]
+    return [*head, *map(presenting.plain, told), *_last(view.last_output, look)]
+
+
+def of_requirement(found: situation.Situation, row: situation.Requirement, look: status_text.Look) -> list[str]:
+    """Return everything that is known of one requirement beside programs."""
+    name = row.kind if row.kind == row.id else f"{row.kind} {row.id}"
+    sentence = f"{name} is met" if row.met else f"{name}: {row.reason or 'it is not met'}"
+    since = presenting.ago(row.since, look.now, absolute=look.absolute)
+    moment = f" {'since' if look.absolute else 'for'} {since}" if since else ""
+    reason = f"; {row.reason}" if row.met and row.reason else ""
+    told = f"  {'met' if row.met else 'missing'}{moment}; {'required' if row.required else 'optional'}{reason}"
+    return [_plain(sentence, presenting.BOLD, look), presenting.plain(told), *_stopped(found)]
 
 
 def _moment(text: str, look: status_text.Look) -> str:
@@ -113,6 +153,7 @@ def to_json(found: situation.Situation, *, every: bool) -> dict[str, Any]:
         "since": found.since,
         "reason": found.reason,
         "causes": [dataclasses.asdict(cause) for cause in shown],
+        "stopped_pid": found.stopped_pid,
         "troubles": list(found.troubles),
     }
 
@@ -125,5 +166,17 @@ def program_to_json(found: situation.Situation, view: snapshot.ProgramView) -> d
         "state": status_text.state(found),
         "causes": [dataclasses.asdict(cause)] if cause else [],
         "program": dataclasses.asdict(view),
+        "unconfirmed_seconds": found.unconfirmed_seconds,
+        "stopped_pid": found.stopped_pid,
+        "troubles": list(found.troubles),
+    }
+
+
+def requirement_to_json(found: situation.Situation, row: situation.Requirement) -> dict[str, Any]:
+    """Return everything that is known of one requirement as plain JSON values."""
+    return {
+        "schema": SCHEMA,
+        "state": status_text.state(found),
+        "requirement": dataclasses.asdict(row),
         "troubles": list(found.troubles),
     }

@@ -100,9 +100,7 @@ class Extension:
             own=own,
         )
         known = [program for program in self._plan.programs if program.name in supervisor.process_groups]
-        self._book = readiness_book.Book(
-            known, entries.now(), unusable=boot.unusable, origin=boot.started_monotonic
-        )
+        self._book = readiness_book.Book(known, entries.now(), unusable=boot.unusable, origin=boot.started_monotonic)
         self._book.last_lines = self._forwarder.last_lines
         started = boot.started_monotonic if self._boot.generation == 1 else clock.monotonic()
         self._sealing = sealing.Sealing(run, self._plan, self._boot, started)

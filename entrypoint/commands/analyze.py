@@ -47,8 +47,7 @@ def look(run: rundir.RunDirectory) -> analysis.Analysis:
         remedy = unix_http.remedy(error, _LATER)
         raise _cannot_ask(run, run.boot_record, errors.describe_os_error(error), remedy) from error
     except asking.NotThere as error:
-        remedy = unix_http.DENIED if error.remedy == unix_http.DENIED else _LATER
-        raise _cannot_ask(run, error.what, error.why, remedy) from error
+        raise _cannot_ask(run, error.what, error.why, error.remedy or _LATER) from error
     return analysis.of(plan.load_of_boot(boot).plan, boot, ledger, clock.monotonic(), _elapsed(run, ledger))
 
 

@@ -26,7 +26,7 @@ def logs(names: tuple[str, ...], run_dir: str, form: str, number: int | None, *,
     """Print the output of every NAME, without one of all programs of the manifest, as far as PID 1 keeps it.
 
     Of more than one program each line begins with its name, and `|` for standard output or `!` for standard error. Secrets are hidden. How
-    much was not kept is said on standard error. Exit 0, 1 for an unknown NAME, 6 when no container runs there.
+    much was not kept is said on standard error. Exit 0, 2 for an unknown NAME, 6 when no container runs there.
     """
     run = rundir.RunDirectory(run_dir)
     names = recent_output.chosen(run, names, every=every)

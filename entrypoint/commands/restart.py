@@ -10,7 +10,7 @@ from entrypoint import acting
 def restart(names: tuple[str, ...], run_dir: str, form: str, timeout: float, *, no_wait: bool) -> None:
     """Stop every NAME and start it again, with what is bound to it, and wait until it is ready.
 
-    Exit 0 when all are ready, 1 when one was refused or failed, or is not ready in time: why is on standard error. 6 when no container runs
+    Exit 0 when all are ready, 1 when one was refused or failed, or is not ready in time: why is on standard error. 2 for an unknown NAME, 6 when no container runs
     there.
     """
     acting.run(

@@ -5,7 +5,7 @@ import sys
 import click
 
 from contract import exit_codes, rundir
-from entrypoint import awaiting, options, presenting, unknown
+from entrypoint import awaiting, options, presenting
 
 
 def _goal(_context: click.Context, parameter: click.Parameter, value: str) -> awaiting.Goal:
@@ -44,11 +44,7 @@ def wait(goal: awaiting.Goal, timeout: float, run_dir: str, form: str, *, quiet:
     that is needed failed for good. Why is on standard error; the rest of the time is not waited for. 2 when there is no
     such program or requirement.
     """
-    try:
-        verdict = awaiting.wait(rundir.RunDirectory(run_dir), goal, timeout)
-    except unknown.Unknown as error:
-        click.echo(f"bootseal wait: {presenting.plain(error)}", err=True)
-        sys.exit(exit_codes.USAGE_ERROR)
+    verdict = awaiting.wait(rundir.RunDirectory(run_dir), goal, timeout)
     why = presenting.plain(verdict.why)
     if form != "text" and not quiet:
         value = {"schema": "bootseal.wait/1", "for": str(goal), "reached": verdict.reached is True,

@@ -173,9 +173,25 @@ def test_without_the_probe_server_the_ledger_is_shown_and_readiness_is_unknown(t
     )
     value = data(call(tree, "status", "--format", "json"), 1)
     assert (value["state"], value["ready"], value["told_by"]) == ("unknown", None, "ledger")
+    assert call(tree, "why").stdout.splitlines()[1].startswith("  PID 1 says: probes was stopped")
+    assert call(tree, "why", "mount:/x").returncode == 1, "what is required is not known"
     assert call(tree, "wait", "--timeout", "300ms").returncode == 1
     assert call(tree, "start", "probes").returncode == 0
     assert call(tree, "wait").returncode == 0
+
+
+def test_a_probe_server_that_is_stopped_is_all_that_lacks(tree: trees.Tree) -> None:
+    tree.build(STACK)
+    tree.start().wait_ready()
+    server = tree.program("probes").pid
+    assert server is not None
+    os.kill(server, signal.SIGSTOP)
+    try:
+        lines = call(tree, "why").stdout.splitlines()
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert lines[0].startswith("readiness unknown: the probe server at ")
+    assert lines[1:] == ["  PID 1 says: every required program is ready", "  → bootseal restart probes"]
 
 
 def test_a_pid_1_that_is_stopped_is_not_ready(tree: trees.Tree) -> None:
@@ -184,7 +200,18 @@ def test_a_pid_1_that_is_stopped_is_not_ready(tree: trees.Tree) -> None:
     os.kill(tree.pid, signal.SIGSTOP)
     try:
         trees.wait_until(lambda: call(tree, "status").returncode == 1, "status says so")
-        assert "PID 1 has not confirmed its ledger" in call(tree, "why").stdout
+        why = call(tree, "why").stdout
+        assert "PID 1 has not confirmed its ledger" in why
+        stopped = f"PID 1 is process {tree.pid} and is stopped"
+        assert f"  {stopped} (kill -CONT {tree.pid})\n" in why
+        status = call(tree, "status").stdout
+        assert stopped in status and re.search(r"^as PID 1 last told, \d+s ago\nPROGRAM ", status, re.MULTILINE), status
+        one = call(tree, "why", "api")
+        known = r"not known: PID 1 has not confirmed its ledger for \d+ s; it last said: ready\n"
+        assert one.returncode == 1 and re.match(known, one.stdout), one
+        assert call(tree, "why", "identity").stdout.startswith("identity is met\n")
+        doctor = call(tree, "doctor")
+        assert doctor.returncode == 1 and re.search(rf"^FAIL  boot +{stopped}$", doctor.stdout, re.MULTILINE), doctor
         refused = call(tree, "stop", "api", "--timeout", "500ms")
         assert refused.returncode == 6 and "no answer within" in refused.stderr
     finally:
@@ -295,7 +322,7 @@ def test_start_stop_and_restart_wait_until_it_is_so_and_say_why_not(tree: trees.
     assert late.returncode in {0, 1} and (late.returncode == 0 or "within" in late.stderr)
     unknown = call(tree, "restart", "redis", "redus")
     assert (
-        unknown.returncode == 1
+        unknown.returncode == 2
         and unknown.stderr
         == "bootseal restart: program redus: this container has none of that name (did you mean redis?)\n"
     )
@@ -382,7 +409,9 @@ def test_logs_tell_what_programs_said_and_what_they_say(tree: trees.Tree) -> Non
         tree.program("api").pid,
     )
     wrong = call(tree, "logs", "apj")
-    assert wrong.returncode == 1 and "did you mean api?" in wrong.stderr
+    assert wrong.returncode == 2 and "did you mean api?" in wrong.stderr
+    why = call(tree, "why", "apj")
+    assert why.returncode == 2 and "did you mean api?" in why.stderr
     with running(tree, "logs", "-f", "-n", "0", "talker") as following:
         assert lines_until(following, "tick")[-1] == "tick"
 

@@ -57,3 +57,18 @@ def test_a_process_that_is_gone_has_no_start_time():
     assert process.start_time(child.pid) is None
     assert not process.is_alive(child.pid, start)
     assert process.start_time("not-a-pid") is None
+
+
+def test_a_process_that_is_stopped_is_told_from_one_that_runs():
+    with subprocess.Popen(["sleep", "100"]) as child:
+        try:
+            start = process.start_time(child.pid)
+            assert not process.is_stopped(child.pid, start)
+            os.kill(child.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+            assert process.is_stopped(child.pid, start)
+            assert process.is_alive(child.pid, start)
+            assert not process.is_stopped(child.pid, start + 1), "another process of that pid"
+        finally:
+            child.kill()
+    assert not process.is_stopped(child.pid, start)

@@ -129,3 +129,11 @@ def test_each_look_is_given_the_time_that_is_left(monkeypatch):
 def test_a_time_that_is_over_says_what_lacks(story):
     assert story(situated(PENDING)) == awaiting.Verdict(None, "not yet")
     assert "the boot failed" in story(ENDED).why
+
+
+def test_what_pid_1_said_once_is_not_reached():
+    goal = awaiting.Goal(awaiting.PROGRAM, "api")
+    known = situation.of_ledger(boots.ledger(boots.view("api")), None, "x")
+    assert awaiting.judge(goal, known).reached is True
+    old = awaiting.judge(goal, dataclasses.replace(known, unconfirmed_seconds=30.0))
+    assert (old.reached, old.why) == (None, "PID 1 has not confirmed its ledger for 30 s")

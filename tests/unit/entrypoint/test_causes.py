@@ -178,3 +178,57 @@ def test_where_things_listen_is_told_in_the_servers_words():
         "detail    reach own, token no",
         "log level debug",
     ]
+
+
+STOPPED = dataclasses.replace(
+    found(boots.view("api")), ready=False, reason="old", unconfirmed_seconds=30.2, stopped_pid=7
+)
+
+
+def test_what_pid_1_last_told_is_never_told_as_what_is():
+    view = boots.view("api")
+    lines = why_text.of_program(STOPPED, view, LOOK)
+    assert lines[0] == "not known: PID 1 has not confirmed its ledger for 30 s; it last said: ready"
+    assert lines[1] == "  PID 1 is process 7 and is stopped (kill -CONT 7)"
+    failing = failed("redis")
+    told = why_text.of_program(dataclasses.replace(STOPPED, programs=(failing,)), failing, LOOK)
+    assert told[0].endswith("it last said: redis exited with code 1")
+    assert lines[1] in why_text.lines(STOPPED, LOOK)
+    shown = status_text.lines(STOPPED, LOOK)
+    assert lines[1] in shown
+    assert shown[shown.index("as PID 1 last told, 30s ago") + 1].startswith("PROGRAM")
+    assert not any("last told" in line or "stopped" in line for line in status_text.lines(found(view), LOOK))
+
+
+def test_where_the_probe_server_alone_is_missing_it_alone_is_to_be_started_again():
+    server = boots.view("probes", role="probes")
+    told = situation.of_ledger(boots.ledger(boots.view("api"), server), None, "the probe server does not answer")
+    for every in (False, True):
+        assert why_text.lines(told, status_text.Look(NOW, every=every)) == [
+            "readiness unknown: the probe server does not answer",
+            "  PID 1 says: every required program is ready",
+            "  → bootseal restart probes",
+        ]
+    ending = why_text.lines(dataclasses.replace(told, phase=snapshot.STOPPING), LOOK)
+    assert ending[1:] == ["  PID 1 says: the container stops"]
+
+
+def test_what_is_given_up_is_told_with_what_to_do():
+    advice = "  it will not be tried again: mend it, then bootseal restart redis"
+    gone = failed("redis", final=True)
+    waits = failed("api", "needs redis, which exited with code 1", final=True)
+    assert advice in why_text.lines(found(waits, gone), LOOK)
+    assert advice in why_text.of_program(found(waits, gone), waits, LOOK)
+    again = failed("redis")
+    assert advice not in why_text.lines(found(again), LOOK)
+    assert advice not in why_text.lines(found(gone, phase=snapshot.STOPPING), LOOK)
+
+
+def test_of_one_requirement_everything_is_told():
+    mount = situation.Requirement("/x", "mount", False, "1 MiB is free", boots.WALL, True)
+    relay = situation.Requirement("relay", "relay", True, "", boots.WALL, False)
+    known = dataclasses.replace(found(boots.view("api")), requirements=(mount, relay))
+    assert known.requirement("mount:/x") == known.requirement("/x") == mount
+    assert known.requirement("check:/x") is None
+    assert why_text.of_requirement(known, mount, LOOK) == ["mount /x: 1 MiB is free", "  missing for 12s; required"]
+    assert why_text.of_requirement(known, relay, LOOK) == ["relay is met", "  met for 12s; optional"]

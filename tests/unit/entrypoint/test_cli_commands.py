@@ -129,6 +129,7 @@ def test_waiting_for_what_does_not_come_is_1_and_for_what_is_no_goal_2(tmp_path)
     for wrong in (["--for", "happiness"], ["--timeout", "soon"], ["--timeout", "-1s"], ["--format", "xml"]):
         result = run("wait", *wrong, "--run-dir", str(tmp_path))
         assert result.returncode == 2 and result.stderr.count("\n") == 1, result
+        assert result.stderr.startswith("bootseal wait: "), result
 
 
 def test_ctrl_c_is_130_and_no_traceback(tmp_path):

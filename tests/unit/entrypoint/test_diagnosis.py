@@ -69,6 +69,7 @@ def test_a_hardened_container_has_nothing_to_complain_of():
         ({"compiled": boot_facts.Compiled("/opt/x", "", "box", 9, False, ("0.0.0.0:80: taken",))}, "port", "FAIL"),
         ({"compiled": boot_facts.Compiled("/opt/x", "", "box", 5000, False, ())}, "descriptors", "FAIL"),
         ({"booted": dataclasses.replace(BOOTED, problem="the plan changed")}, "boot", "FAIL"),
+        ({"booted": dataclasses.replace(BOOTED, stopped=True)}, "boot", "FAIL"),
         ({"booted": dataclasses.replace(BOOTED, doors=(boot_facts.Door("x", "/x", "refused"),))}, "socket", "FAIL"),
     ],
 )
@@ -172,3 +173,18 @@ def test_an_engine_that_fails_is_no_engine_with_an_odd_version(tmp_path, monkeyp
     found, failed = machine._engines()
     assert (found.get("podman"), failed.get("podman")) == (told, broken)
     assert levels(engines=found, engines_broken=failed, in_container=False)["podman"] == ("OK" if told else "WARN")
+
+
+def test_a_client_is_told_as_a_client():
+    found = diagnosis.judge(dataclasses.replace(GOOD, engines={"docker": "Docker version 29", "podman": "podman 4"}))
+    told = {one.what: one.found for one in found}
+    assert told["docker"] == "Docker version 29: client only; its daemon was not asked"
+    assert told["podman"] == "podman 4"
+
+
+@pytest.mark.parametrize("changes", [{"problem": "bad"}, {"read_only": True}, {"filesystem": "ext4"}])
+def test_a_tmpfs_at_run_is_advised_for_what_is_below_it_alone(changes):
+    for path in ("/run/bootseal", "/srv/run"):
+        place = dataclasses.replace(PLACE, path=path, **changes)
+        [one] = [one for one in diagnosis.judge(dataclasses.replace(GOOD, place=place)) if one.what == "run directory"]
+        assert ("--tmpfs /run:U" in one.do) == (path == "/run/bootseal")

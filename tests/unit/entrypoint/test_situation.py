@@ -291,3 +291,11 @@ def test_a_phase_or_time_that_is_none_is_no_answer(changes):
 @pytest.mark.parametrize("phase", [None, "booting", "sealed", "held", "stopping"])
 def test_each_phase_of_the_ledger_is_one(phase):
     assert situation.of_health(health(phase=phase)).phase == (phase or situation.STARTING)
+
+
+def test_a_ledger_that_the_server_concludes_nothing_from_is_told_with_its_age():
+    old = situation.of_health(health(ledger={"age_seconds": 30.0, "fresh": False}))
+    assert old.unconfirmed_seconds == 30.0
+    assert situation.of_health(health(ledger={"age_seconds": 0.1, "fresh": True})).unconfirmed_seconds is None
+    assert situation.of_health(health()).unconfirmed_seconds is None
+    assert old == dataclasses.replace(old, unconfirmed_seconds=31.0), "that it grows older is no change to be told"
