@@ -108,7 +108,7 @@ def report_held(options: rounds.Options) -> None:
         arrival = trials.Arrival(system.done)
         try:
             system.launch()
-            trials.until(lambda: system.tree.get("/livez")[0] == 200, "/livez 200")
+            trials.until(lambda: system.tree.get("/startupz")[0] == 503, "the server stands")
             held = [_ask(system.tree.port) for _ in range(_HELD)]
             if os.path.exists(system.done):
                 raise trials.Missed("it was sealed before all requests were held")
