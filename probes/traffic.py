@@ -7,25 +7,12 @@ Rules
   stream has no duration.
 """
 
-import bisect
 import collections
-import dataclasses
+
+from probes import durations
 
 BOUNDS_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 OTHER = "other"
-
-
-@dataclasses.dataclass
-class Durations:
-    """Answers by how long they took: one count for each of BOUNDS_SECONDS, and one for all that took longer."""
-
-    counts: list[int] = dataclasses.field(default_factory=lambda: [0] * (len(BOUNDS_SECONDS) + 1))
-    sum_seconds: float = 0.0
-
-    def note(self, seconds: float) -> None:
-        """Count an answer that took ``seconds``."""
-        self.counts[bisect.bisect_left(BOUNDS_SECONDS, seconds)] += 1
-        self.sum_seconds += seconds
 
 
 class Traffic:
@@ -34,7 +21,9 @@ class Traffic:
     def __init__(self) -> None:
         """Begin at nothing."""
         self.requests: collections.Counter[tuple[str, int]] = collections.Counter()
-        self.durations: dict[str, Durations] = collections.defaultdict(Durations)
+        self.durations: dict[str, durations.Durations] = collections.defaultdict(
+            lambda: durations.Durations(BOUNDS_SECONDS)
+        )
 
     def note(self, path: str, status: int, seconds: float | None = None) -> None:
         """Count an answer; ``seconds`` is None where it has no duration."""

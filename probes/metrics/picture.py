@@ -11,8 +11,7 @@ import dataclasses
 
 from contract import boot_record, snapshot
 from manifest import plan
-from probes import liveness, observed, readiness, traffic
-from probes.checks import tally
+from probes import durations, liveness, observed, readiness
 from probes.requirements import board
 
 
@@ -76,11 +75,11 @@ def take(known: observed.Observed) -> Picture:
         alive=known.liveness(),
         transitions=dict(known.transitions),
         requests=dict(known.traffic.requests),
-        answers={path: _frozen(traffic.BOUNDS_SECONDS, taken) for path, taken in known.traffic.durations.items()},
-        checks={key: _frozen(tally.BOUNDS_SECONDS, taken) for key, taken in known.checks.durations.items()},
+        answers={path: _frozen(taken) for path, taken in known.traffic.durations.items()},
+        checks={key: _frozen(taken) for key, taken in known.checks.durations.items()},
         check_failures=dict(known.checks.failures),
     )
 
 
-def _frozen(bounds: tuple[float, ...], taken: tally.Durations | traffic.Durations) -> Histogram:
-    return Histogram(bounds, tuple(taken.counts), taken.sum_seconds)
+def _frozen(taken: durations.Durations) -> Histogram:
+    return Histogram(taken.bounds_seconds, tuple(taken.counts), taken.sum_seconds)
