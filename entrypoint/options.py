@@ -53,6 +53,12 @@ def output_format(command: _Decorated) -> _Decorated:
     )
 
 
+def line_format(command: _Decorated) -> _Decorated:
+    """Add ``--format`` of what is printed item by item."""
+    choice, text = click.Choice(presenting.FORMATS), "How to print it; json: an object a line, yaml: an item of a list."
+    return click.option("--format", "form", type=choice, default="text", show_default=True, help=text)(command)
+
+
 def absolute_times(command: _Decorated) -> _Decorated:
     """Add ``--abs-time``."""
     return click.option("--abs-time", "absolute", is_flag=True, help="Times as they are (RFC 3339), not how long ago.")(

@@ -116,11 +116,8 @@ class Plugin(supervisorctl.ControllerPluginBase):  # type: ignore[misc]
         if not names:
             self._refuse("why")
             return
-        try:
-            ledger: snapshot.Snapshot = self._asked("snapshot", snapshot.parse)
-        except Unreachable as error:
-            self._say(str(error))
-            self.ctl.exitstatus = _UNREACHABLE
+        ledger = self._ledger()
+        if ledger is None:
             return
         for name in names:
             view = ledger.program(name)
@@ -141,11 +138,8 @@ class Plugin(supervisorctl.ControllerPluginBase):  # type: ignore[misc]
         if arg.split():
             self._refuse("seal")
             return
-        try:
-            ledger: snapshot.Snapshot = self._asked("snapshot", snapshot.parse)
-        except Unreachable as error:
-            self._say(str(error))
-            self.ctl.exitstatus = _UNREACHABLE
+        ledger = self._ledger()
+        if ledger is None:
             return
         url = str(self.ctl.options.serverurl)
         lines, is_accepted = ctl_answers.sealed(ledger, ctl_answers.look_at_record(url))
@@ -167,6 +161,16 @@ class Plugin(supervisorctl.ControllerPluginBase):  # type: ignore[misc]
     def _refuse(self, command: str) -> None:
         self._say(f"Error: wrong arguments for {command}", *_HELP[command])
         self.ctl.exitstatus = _USAGE
+
+    def _ledger(self) -> snapshot.Snapshot | None:
+        """Return the ledger, or None when it was said why not."""
+        try:
+            ledger: snapshot.Snapshot = self._asked("snapshot", snapshot.parse)
+        except Unreachable as error:
+            self._say(str(error))
+            self.ctl.exitstatus = _UNREACHABLE
+            return None
+        return ledger
 
     def _asked(self, method: str, parse: Callable[[bytes, str], Any]) -> Any:
         """Return what ``parse`` makes of the answer of ``bootseal.METHOD``; raises Unreachable."""

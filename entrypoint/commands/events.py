@@ -23,14 +23,7 @@ _AT_ONCE = 100_000
     help="The last N only, and N more than one boot has reach into earlier ones.",
 )
 @options.absolute_times
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json: the lines as they are.",
-)
+@options.line_format
 @options.run_directory
 def events(run_dir: str, form: str, number: int | None, *, follow: bool, absolute: bool) -> None:
     """Print the events of the last boot: time, level, event, and what it is about.
@@ -74,5 +67,7 @@ def _print(entries: tuple[journal.Entry, ...], form: str, *, absolute: bool) -> 
     for entry in entries:
         if form == "json":
             click.echo(entry.line)
+        elif form == "yaml":
+            click.echo(presenting.dump([entry.event], form), nl=False)
         else:
             click.echo(events_text.line(entry.event, now, absolute=absolute, coloured=coloured), color=True)

@@ -13,14 +13,7 @@ from entrypoint import options, presenting, recent_output
 @click.option("-f", "--follow", is_flag=True, help="Go on with what they say, until Ctrl-C.")
 @click.option("-n", "--lines", "number", type=click.IntRange(min=0), help="The newest N lines only.")
 @click.option("-a", "--all", "every", is_flag=True, help="Without NAME: bootseal's own programs too.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json: an object a line.",
-)
+@options.line_format
 @options.run_directory
 def logs(names: tuple[str, ...], run_dir: str, form: str, number: int | None, *, follow: bool, every: bool) -> None:
     """Print the output of every NAME, without one of all programs of the manifest, as far as PID 1 keeps it.
@@ -59,6 +52,8 @@ def _print(page: output.Output, names: tuple[str, ...], form: str, before: int) 
     for one in page.lines:
         if form == "json":
             click.echo(output.line_text(one))
+        elif form == "yaml":
+            click.echo(presenting.dump([vars(one)], form), nl=False)
         else:
             text = recent_output.line(one, width, on_terminal=on_terminal, coloured=coloured)
             click.echo(text.encode(errors="replace").decode(), color=True)

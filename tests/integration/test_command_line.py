@@ -366,6 +366,8 @@ def test_events_are_told_short_whole_and_as_they_come(tree: trees.Tree) -> None:
     tree.start().wait_ready()
     stored = rundir.RunDirectory(tree.run.path).events
     whole = call(tree, "events", "--format", "json")
+    listed = yaml.safe_load(call(tree, "events", "--format", "yaml").stdout)
+    assert listed[: len(whole.stdout.splitlines())] == [json.loads(line) for line in whole.stdout.splitlines()]
     with open(stored) as file:
         assert whole.stdout.splitlines() == file.read().splitlines()[: whole.stdout.count("\n")]
     assert whole.returncode == 0
@@ -402,6 +404,7 @@ def test_logs_tell_what_programs_said_and_what_they_say(tree: trees.Tree) -> Non
     assert call(tree, "logs", "-n", "1", "api").stdout == "api here\n"
     assert call(tree, "logs", "-n", "0", "api").stdout == ""
     one = json.loads(call(tree, "logs", "api", "--format", "json").stdout)
+    assert yaml.safe_load(call(tree, "logs", "api", "--format", "yaml").stdout) == [one]
     assert (one["program"], one["stream"], one["message"], one["pid"]) == (
         "api",
         "stdout",
