@@ -62,10 +62,11 @@ class Site:
 
         self.add(path, handler, waits=False)
 
-    def include(self, other: "Site", guard: Guard, *, waits: bool = False) -> None:
-        """Answer the paths of ``other`` to whom ``guard``, which itself may be one that ``waits``, does not refuse them."""
+    def include(self, other: "Site", guard: Guard | None = None, *, waits: bool = False) -> None:
+        """Answer the paths of ``other``, where there is a ``guard``, which may itself be one that ``waits``, to whom it lets in."""
         for path, handler in other._handlers.items():
-            self.add(path, _guarded(path, handler, guard), waits=waits or path in other._waiting)
+            answer = handler if guard is None else _guarded(path, handler, guard)
+            self.add(path, answer, waits=waits or path in other._waiting)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""

@@ -5,7 +5,7 @@ Rules
 * The event loop reads no file to answer a request: a file system that hangs stops the thread, and no probe.
 * One at a time: those who ask while it is done share the next, so nobody is told what was so before they asked, and however
   many ask, two are under way at most.
-* Who waited for ``DEADLINE_SECONDS`` is told so. What hangs is not begun again: its thread is a daemon, and nobody waits for it
+* Who waited for the deadline, by default ``DEADLINE_SECONDS``, is told so. What hangs is not begun again: its thread is a daemon, and nobody waits for it
   at the end of this process.
 """
 
@@ -27,25 +27,32 @@ class TooLate(errors.BootsealError):
 
 
 class Aside(Generic[Found]):
-    """Does ``work`` for whoever asks; ``what`` names it to people."""
+    """Does work for whoever asks; ``what`` names it to people."""
 
-    def __init__(self, what: str, work: Callable[[], Found]) -> None:
-        """Prepare; nothing is done before somebody asks."""
+    def __init__(
+        self, what: str, begin: Callable[[], Callable[[], Found]], deadline_seconds: float | None = None
+    ) -> None:
+        """Prepare; nothing is done before somebody asks.
+
+        ``begin`` is called in the loop when the turn has come, and returns what blocks.
+        """
         self._what = what
-        self._work = work
+        self._begin = begin
+        self._deadline = deadline_seconds
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[Found] | None = None
 
     async def ask(self) -> Found:
-        """Return what ``work`` finds, begun after this call; raises what it raises, or TooLate."""
+        """Return what is found, begun after this call; raises what that raises, or TooLate."""
+        deadline = DEADLINE_SECONDS if self._deadline is None else self._deadline
         if self._next is None:
             self._next = asyncio.get_running_loop().create_task(self._do())
             self._next.add_done_callback(_retrieve)
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
+            async with asyncio.timeout(deadline):
                 return await asyncio.shield(self._next)
         except TimeoutError as error:
-            why = f"it was not there within {DEADLINE_SECONDS:g} s; a file system may hang"
+            why = f"it was not there within {deadline:g} s; a file system may hang"
             raise TooLate(self._what, why, "ask again") from error
 
     async def _do(self) -> Found:
@@ -53,20 +60,21 @@ class Aside(Generic[Found]):
             self._next = None
             loop = asyncio.get_running_loop()
             found: asyncio.Future[Found] = loop.create_future()
-            work = threading.Thread(target=self._in_thread, args=(loop, found), name=f"aside {self._what}", daemon=True)
+            arguments = (loop, found, self._begin())
             try:
-                work.start()
+                threading.Thread(target=_in_thread, args=arguments, name=f"aside {self._what}", daemon=True).start()
             except RuntimeError as error:
                 raise TooLate(self._what, f"no thread can be started: {error}", "ask again") from error
             return await found
 
-    def _in_thread(self, loop: asyncio.AbstractEventLoop, found: asyncio.Future[Found]) -> None:
-        try:
-            made = self._work()
-        except BaseException as error:  # it is raised to who asked
-            _hand_over(loop, found, found.set_exception, error)
-        else:
-            _hand_over(loop, found, found.set_result, made)
+
+def _in_thread(loop: asyncio.AbstractEventLoop, found: asyncio.Future[Found], work: Callable[[], Found]) -> None:
+    try:
+        made = work()
+    except BaseException as error:  # it is raised to who asked
+        _hand_over(loop, found, found.set_exception, error)
+    else:
+        _hand_over(loop, found, found.set_result, made)
 
 
 def _hand_over(

@@ -18,8 +18,7 @@ from typing import cast
 
 from aiohttp import web
 
-from contract import rundir
-from probes import app, event_tail, observed, response
+from probes import app, event_tail, response
 from probes.app import Handler, problem, render
 
 PATH = "/v1/events"
@@ -32,8 +31,8 @@ _RETRY_MS = 1000
 _BEAT = b": still here\n\n"
 
 
-def handler(known: observed.Observed, run: rundir.RunDirectory) -> Handler:
-    """Return the handler of the path."""
+def handler(tail: event_tail.Tail) -> Handler:
+    """Return the handler of the path, for those who listen to ``tail``."""
 
     async def stream(request: web.BaseRequest) -> web.StreamResponse:
         is_ndjson = NDJSON in request.headers.get("Accept", "")
@@ -41,7 +40,6 @@ def handler(known: observed.Observed, run: rundir.RunDirectory) -> Handler:
         if follow is None:
             return render(problem(HTTPStatus.BAD_REQUEST, "follow: it is true or false"))
         after = request.query.get("after", "") or request.headers.get("Last-Event-ID", "")
-        tail = event_tail.of(known, run)
         try:
             with tail.place():
                 return await _send(request, tail, after, is_ndjson=is_ndjson, follow=follow)

@@ -20,11 +20,9 @@ import itertools
 import json
 import logging
 import re
-import weakref
 from collections.abc import AsyncGenerator, Iterator
 
-from contract import errors, journal, rundir
-from probes import observed
+from contract import errors, journal
 
 LOOK_SECONDS = 0.15
 LISTENERS_LIMIT = 32
@@ -245,13 +243,3 @@ class Tail:
 def _name(event: object) -> str:
     """Return the event's name where it is one, else ``event``: it becomes a line of its own."""
     return event if isinstance(event, str) and _NAME.fullmatch(event) and event != GAP else "event"
-
-
-def of(known: observed.Observed, run: rundir.RunDirectory) -> Tail:
-    """Return the tail of ``known``: one for all its listeners."""
-    if known not in _tails:
-        _tails[known] = Tail(run.events, known.boot.boot_id)
-    return _tails[known]
-
-
-_tails: weakref.WeakKeyDictionary[observed.Observed, Tail] = weakref.WeakKeyDictionary()

@@ -9,6 +9,8 @@ Rules
 """
 
 import asyncio
+import dataclasses
+import functools
 import importlib
 from collections.abc import Callable
 from http import HTTPStatus
@@ -18,44 +20,43 @@ from aiohttp import web
 
 from contract import errors, rundir
 from manifest import plan, serving
-from probes import access, answers, app, aside, event_stream, identity, meta, observed, page, waiting
+from probes import access, answers, app, aside, event_stream, event_tail, identity, meta, observed, page, waiting
 from probes.app import Handler, Site, problem, render, respond
 from probes.metrics import scrape
 
 
-def probe_site(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> Site:
-    """Return the site of the main listener."""
-    site = Site(known)
-    add_probes(site, known, run)
-    if known.loaded.plan.probes.detail.reach in {serving.LOOPBACK, serving.OPEN}:
-        _include_detail(site, known, run, endpoints)
-    return site
+@dataclasses.dataclass(frozen=True)
+class Sites:
+    """What each listener answers; the local one, the unix socket, everything. ``detail`` has an address of its own, or is None."""
+
+    probes: Site
+    local: Site
+    metrics: Site
+    detail: Site | None
 
 
-def detail_site(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> Site:
-    """Return the site of detail's own listener."""
-    site = Site(known)
-    _include_detail(site, known, run, endpoints)
-    return site
+def sites(
+    known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any], tail: event_tail.Tail
+) -> Sites:
+    """Return the sites of ``known``; what answers a path is one and the same for all of them."""
+    public, detail, metrics = Site(known), Site(known), Site(known)
+    metrics.add("/metrics", _metrics(scrape.Scrapes(known, run)))
+    _add_probes(public, known, run)
+    public.include(metrics)
+    _add_detail(detail, known, run, endpoints, tail)
+    local = Site(known)
+    for part in (public, detail):
+        local.include(part)
+    endpoints["paths"] = local.paths
+    wanted = known.loaded.plan.probes
+    guarded = Site(known)
+    guarded.include(detail, guard(wanted), waits=wanted.detail.token_file is not None)
+    if wanted.detail.reach in {serving.LOOPBACK, serving.OPEN}:
+        public.include(guarded)
+    return Sites(public, local, metrics, guarded if wanted.detail.reach == serving.OWN else None)
 
 
-def local_site(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> Site:
-    """Return the site of the unix socket: everything."""
-    site = Site(known)
-    add_probes(site, known, run)
-    add_detail(site, known, run, endpoints)
-    endpoints["paths"] = site.paths
-    return site
-
-
-def metrics_site(known: observed.Observed, run: rundir.RunDirectory) -> Site:
-    """Return the site of the metrics' own listener."""
-    site = Site(known)
-    site.add("/metrics", _metrics(known, run))
-    return site
-
-
-def add_probes(site: Site, known: observed.Observed, run: rundir.RunDirectory) -> None:
+def _add_probes(site: Site, known: observed.Observed, run: rundir.RunDirectory) -> None:
     """Add what anybody may ask."""
     for path in ("/livez", "/healthz"):
         site.add_json(path, lambda _: answers.livez(known))
@@ -63,24 +64,27 @@ def add_probes(site: Site, known: observed.Observed, run: rundir.RunDirectory) -
     ready = answers.ready(known)
     for path in ("/ready", "/readyz"):
         site.add(path, _held(known, ready), waits=False)
-    site.add("/whoami", _whoami(run))
-    site.add("/metrics", _metrics(known, run))
+    site.add("/whoami", _aside("identity", lambda: identity.whoami(run)))
     site.add("/openapi.json", _described)
 
 
-def add_detail(site: Site, known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> None:
+def _add_detail(
+    site: Site, known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any], tail: event_tail.Tail
+) -> None:
     """Add what reveals more than the probes do."""
     health = answers.health(known)
     site.add_json("/health", lambda _: health())
-    site.add("/v1/meta", _meta(known, run, endpoints))
-    site.add("/v1/events", event_stream.handler(known, run))
+    site.add("/v1/meta", _aside("meta", lambda: meta.describe(known, run, endpoints)))
+    site.add(event_stream.PATH, event_stream.handler(tail))
     site.add("/", page.handler())
 
 
 def guard(probes: plan.ProbesPlan) -> app.Guard:
     """Return what refuses detail over TCP to whom it is not meant for."""
     file = probes.detail.token_file
-    reading = None if file is None else aside.Aside(f"token file {file}", lambda: access.read_token(file))
+    reading = (
+        None if file is None else aside.Aside(f"token file {file}", lambda: functools.partial(access.read_token, file))
+    )
 
     async def refuse(request: web.BaseRequest, path: str) -> answers.Answer | None:
         asked = _asked(request, path)
@@ -109,17 +113,6 @@ def _asked(request: web.BaseRequest, path: str) -> access.Asked:
     )
 
 
-def _detail(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> Site:
-    site = Site(known)
-    add_detail(site, known, run, endpoints)
-    return site
-
-
-def _include_detail(site: Site, known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> None:
-    probes = known.loaded.plan.probes
-    site.include(_detail(known, run, endpoints), guard(probes), waits=probes.detail.token_file is not None)
-
-
 def _held(known: observed.Observed, answer: Callable[[], answers.Answer]) -> Handler:
     """Return the handler that ``?wait=`` holds until this boot's first seal, and never after it: then the room is closed."""
 
@@ -136,33 +129,32 @@ def _held(known: observed.Observed, answer: Callable[[], answers.Answer]) -> Han
     return held
 
 
-def _whoami(run: rundir.RunDirectory) -> Handler:
-    return _aside("identity", lambda: identity.whoami(run))
-
-
-def _meta(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> Handler:
-    return _aside("meta", lambda: meta.describe(known, run, endpoints))
-
-
 def _aside(what: str, describe: Callable[[], dict[str, Any]]) -> Handler:
     """Return the handler that answers with what ``describe`` returns, which may block."""
-    describing = aside.Aside(what, describe)
+    describing = aside.Aside(what, lambda: describe)
 
     async def handle(_request: web.BaseRequest) -> web.Response:
         try:
             return render(answers.Answer(HTTPStatus.OK, await describing.ask()))
         except errors.BootsealError as error:
-            return render(problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "1"}))
+            return _later(error)
 
     return handle
 
 
-def _metrics(known: observed.Observed, run: rundir.RunDirectory) -> Handler:
+def _metrics(scrapes: scrape.Scrapes) -> Handler:
     async def metrics(request: web.BaseRequest) -> web.Response:
-        body, content_type = await scrape.of(known, run).scrape(request.headers.get("Accept", ""))
+        try:
+            body, content_type = await scrapes.scrape(request.headers.get("Accept", ""))
+        except aside.TooLate as error:
+            return _later(error)
         return respond(HTTPStatus.OK, body, content_type)
 
     return metrics
+
+
+def _later(error: errors.BootsealError) -> web.Response:
+    return render(problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": "1"}))
 
 
 async def _described(_request: web.BaseRequest) -> web.Response:

@@ -55,7 +55,9 @@ async def serve(
     requirements = watch.Watch(known, run, loop)
     clients = connections.Connections(loop.time, descriptors.room_for(connections.CLIENTS_LIMIT))
     known.room.narrow(clients.limit // 2)
-    doors = _doors(known, run, sockets, clients)
+    tail = event_tail.Tail(run.events, boot.boot_id)
+    endpoints = meta.endpoints(loaded.plan, sockets, run)
+    doors = _doors(paths.sites(known, run, endpoints, tail), sockets, clients)
     doors[0].open(take_over())
     for door in doors[1:]:
         door.open()
@@ -71,7 +73,7 @@ async def serve(
     stopping = loop.create_task(stop.wait())
     done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     known.room.release()
-    event_tail.of(known, run).close()
+    tail.close()
     checks.stop()
     for watcher in (*watchers, requirements):
         watcher.stop()
@@ -131,20 +133,12 @@ async def _tick(known: observed.Observed, clients: connections.Connections) -> N
         clients.expire()
 
 
-def _doors(
-    known: observed.Observed,
-    run: rundir.RunDirectory,
-    sockets: listeners.Sockets,
-    clients: connections.Connections,
-) -> list[app.Door]:
+def _doors(sites: paths.Sites, sockets: listeners.Sockets, clients: connections.Connections) -> list[app.Door]:
     """Return a door for each listening socket, the probes' first."""
-    endpoints = meta.endpoints(known.loaded.plan, sockets, run)
-    doors = [
-        app.Door(paths.probe_site(known, run, endpoints), sockets.probes, clients),
-        app.Door(paths.local_site(known, run, endpoints), sockets.local, clients),
+    pairs = [
+        (sites.probes, sockets.probes),
+        (sites.local, sockets.local),
+        (sites.metrics, sockets.metrics),
+        (sites.detail, sockets.detail),
     ]
-    if sockets.metrics is not None:
-        doors.append(app.Door(paths.metrics_site(known, run), sockets.metrics, clients))
-    if sockets.detail is not None:
-        doors.append(app.Door(paths.detail_site(known, run, endpoints), sockets.detail, clients))
-    return doors
+    return [app.Door(site, bound, clients) for site, bound in pairs if site is not None and bound is not None]

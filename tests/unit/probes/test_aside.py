@@ -1,6 +1,7 @@
 """What blocks is done in a thread, shared, and not waited for too long."""
 
 import asyncio
+import functools
 import threading
 
 import pytest
@@ -35,7 +36,7 @@ def test_work_that_hangs_holds_up_no_loop_is_told_and_is_not_begun_again(monkeyp
         gate.wait(LONG_SECONDS)
 
     async def scene():
-        hanging = aside.Aside("file /x", hang)
+        hanging = aside.Aside("file /x", lambda: hang)
         for _ in range(3):
             with pytest.raises(aside.TooLate) as told:
                 await hanging.ask()
@@ -59,7 +60,7 @@ def test_who_asks_while_it_is_done_shares_the_next_and_is_not_told_what_was_befo
         return number
 
     async def scene():
-        shared = aside.Aside("it", work)
+        shared = aside.Aside("it", lambda: work)
         first = asyncio.create_task(shared.ask())
         while not begun:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
@@ -75,7 +76,7 @@ def test_who_goes_away_takes_nothing_from_the_others():
     gate = threading.Event()
 
     async def scene():
-        shared = aside.Aside("it", lambda: gate.wait(LONG_SECONDS))
+        shared = aside.Aside("it", lambda: functools.partial(gate.wait, LONG_SECONDS))
         gone, stays = asyncio.create_task(shared.ask()), asyncio.create_task(shared.ask())
         await asyncio.sleep(0)
         gone.cancel()
@@ -92,7 +93,7 @@ def test_what_it_raises_reaches_who_asked():
 
     async def scene():
         with pytest.raises(errors.InvalidRecord):
-            await aside.Aside("it", work).ask()
+            await aside.Aside("it", lambda: work).ask()
 
     play(scene)
 
@@ -103,7 +104,7 @@ def test_without_a_thread_to_be_had_it_is_told(monkeypatch):
 
     async def scene():
         with pytest.raises(aside.TooLate, match="can't start new thread"):
-            await aside.Aside("it", lambda: None).ask()
+            await aside.Aside("it", lambda: threading.get_ident).ask()
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     play(scene)

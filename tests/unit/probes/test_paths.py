@@ -9,7 +9,8 @@ import pytest
 
 from contract import events
 from manifest import serving
-from probes import access, app, aside, connections, identity, meta, observed, paths
+from probes import access, app, aside, connections, event_tail, identity, meta, observed, paths
+from probes.metrics import scrape
 from tests.unit import boots
 
 HANGS_SECONDS = 30.0
@@ -24,6 +25,11 @@ def hung(boot, monkeypatch):
         monkeypatch.setattr(module, name, lambda *_: gate.wait(HANGS_SECONDS))
     yield
     gate.set()
+
+
+def site_of(known, boot):
+    """Return the site of the main listener."""
+    return paths.sites(known, boot.run, {}, event_tail.Tail(boot.run.events, boot.record.boot_id)).probes
 
 
 def ask(boot, token_file, asked):
@@ -45,7 +51,7 @@ def ask(boot, token_file, asked):
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         clients = connections.Connections(asyncio.get_running_loop().time, 64)
-        door = app.Door(paths.probe_site(known, boot.run, {}), listener, clients)
+        door = app.Door(site_of(known, boot), listener, clients)
         door.open()
         try:
             async with asyncio.timeout(HANGS_SECONDS - 5):
@@ -69,7 +75,7 @@ def test_where_a_token_is_read_all_of_detail_counts_as_what_waits(boot, token_fi
     where = boots.listening(port=1, detail=serving.DetailPlan(serving.OPEN, None, None, token_file))
     loaded = dataclasses.replace(boot.loaded, plan=dataclasses.replace(boot.loaded.plan, probes=where))
     emitter = events.Emitter("probes", boot.record.boot_id, None, lambda _: True)
-    site = paths.probe_site(observed.Observed(boot.record, loaded, emitter), boot.run, {})
+    site = site_of(observed.Observed(boot.record, loaded, emitter), boot)
 
     assert ("/health" in site._waiting) is waits
     assert "/ready" not in site._waiting
@@ -79,4 +85,16 @@ def test_a_token_that_cannot_be_read_in_time_closes_detail_and_no_probe(boot, hu
     (refused, head), (page, _), (alive, _) = ask(boot, "/token", ["/health", "/", "/livez"])
 
     assert (refused, page, alive) == (503, 200, 200)
+    assert b"Retry-After: 1" in head
+
+
+def test_a_scrape_that_hangs_is_told_and_no_probe_waits_for_it(boot, monkeypatch):
+    gate = threading.Event()
+    monkeypatch.setattr(scrape, "DEADLINE_SECONDS", 0.05)
+    monkeypatch.setattr(scrape.Scrapes, "_render", lambda *_: gate.wait(HANGS_SECONDS))
+
+    (refused, head), (alive, _) = ask(boot, None, ["/metrics", "/livez"])
+    gate.set()
+
+    assert (refused, alive) == (503, 200)
     assert b"Retry-After: 1" in head
