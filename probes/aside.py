@@ -5,17 +5,16 @@ Rules
 * The event loop reads no file to answer a request: a file system that hangs stops the thread, and no probe.
 * One at a time: those who ask while it is done share the next, so nobody is told what was so before they asked, and however
   many ask, two are under way at most.
-* Who waited for the deadline, by default ``DEADLINE_SECONDS``, is told so. What hangs is not begun again: its thread is a daemon, and nobody waits for it
-  at the end of this process.
+* Who waited for the deadline, by default ``DEADLINE_SECONDS``, is told so. What hangs is not begun again: its thread is a
+  daemon, and nobody waits for it at the end of this process.
 """
 
 import asyncio
-import contextlib
-import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from contract import errors
+from probes import detached
 
 DEADLINE_SECONDS = 2.0
 
@@ -38,54 +37,26 @@ class Aside(Generic[Found]):
         """
         self._what = what
         self._begin = begin
-        self._deadline = deadline_seconds
+        self._deadline = DEADLINE_SECONDS if deadline_seconds is None else deadline_seconds
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[Found] | None = None
 
     async def ask(self) -> Found:
-        """Return what is found, begun after this call; raises what that raises, or TooLate."""
-        deadline = DEADLINE_SECONDS if self._deadline is None else self._deadline
+        """Return what is found, begun after this call; raises what that raises, TooLate, or NoThread."""
         if self._next is None:
             self._next = asyncio.get_running_loop().create_task(self._do())
             self._next.add_done_callback(_retrieve)
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout(self._deadline):
                 return await asyncio.shield(self._next)
         except TimeoutError as error:
-            why = f"it was not there within {deadline:g} s; a file system may hang"
+            why = f"it was not there within {self._deadline:g} s; a file system may hang"
             raise TooLate(self._what, why, "ask again") from error
 
     async def _do(self) -> Found:
         async with self._turn:
             self._next = None
-            loop = asyncio.get_running_loop()
-            found: asyncio.Future[Found] = loop.create_future()
-            arguments = (loop, found, self._begin())
-            try:
-                threading.Thread(target=_in_thread, args=arguments, name=f"aside {self._what}", daemon=True).start()
-            except RuntimeError as error:
-                raise TooLate(self._what, f"no thread can be started: {error}", "ask again") from error
-            return await found
-
-
-def _in_thread(loop: asyncio.AbstractEventLoop, found: asyncio.Future[Found], work: Callable[[], Found]) -> None:
-    try:
-        made = work()
-    except BaseException as error:  # it is raised to who asked
-        _hand_over(loop, found, found.set_exception, error)
-    else:
-        _hand_over(loop, found, found.set_result, made)
-
-
-def _hand_over(
-    loop: asyncio.AbstractEventLoop, found: asyncio.Future[Found], settle: Callable[..., None], value: object
-) -> None:
-    def tell() -> None:
-        if not found.done():
-            settle(value)
-
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
-        loop.call_soon_threadsafe(tell)
+            return await detached.call(self._what, self._begin())
 
 
 def _retrieve(ended: asyncio.Task[Found]) -> None:

@@ -3,7 +3,7 @@
 Rules
 -----
 * With the first listener the journal is read from its beginning, then looked at every ``LOOK_SECONDS``; with the last one that
-  leaves, all of it is forgotten. Reading happens in a thread of its own.
+  leaves, all of it is forgotten. Reading is done in a thread.
 * A listener is a position among the frames, nothing more: none has a queue, and none holds up another. Frames of more than
   ``FRAMES_LIMIT`` bytes together are forgotten, the oldest first; a listener that was to get one of them next is too slow.
 * A listener that resumes after a cursor which nobody knows any more is told so by a gap, and gets everything there is. So is every
@@ -13,9 +13,9 @@ Rules
 
 import asyncio
 import collections
-import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import itertools
 import json
 import logging
@@ -23,6 +23,7 @@ import re
 from collections.abc import AsyncGenerator, Iterator
 
 from contract import errors, journal
+from probes import detached
 
 LOOK_SECONDS = 0.15
 LISTENERS_LIMIT = 32
@@ -166,28 +167,24 @@ class Tail:
 
     async def _read_on(self) -> None:
         """Read what there is, then what comes, until cancelled; no other task reads."""
-        loop, cursor, is_behind = asyncio.get_running_loop(), "", False
-        thread = concurrent.futures.ThreadPoolExecutor(1, "events")
-        try:
-            while True:
-                self._due.clear()
-                self._begun += 0 if is_behind else 1
-                more: list[Frame] = []
-                try:
-                    more, cursor, is_gap = await loop.run_in_executor(thread, self._read, cursor)
-                except Exception as error:  # a file system, a mount: it may come back
-                    self._report(error)
-                else:
-                    self._trouble = ""
-                    if is_gap:
-                        self._drop(len(self._frames))
-                        self._append([LOST])
-                    self._append(more)
-                is_behind = len(more) >= _PAGE
-                if not is_behind:
-                    await self._rest()
-        finally:
-            thread.shutdown(wait=False)
+        cursor, is_behind = "", False
+        while True:
+            self._due.clear()
+            self._begun += 0 if is_behind else 1
+            more: list[Frame] = []
+            try:
+                more, cursor, is_gap = await detached.call("events", functools.partial(self._read, cursor))
+            except Exception as error:  # a file system, a mount: it may come back
+                self._report(error)
+            else:
+                self._trouble = ""
+                if is_gap:
+                    self._drop(len(self._frames))
+                    self._append([LOST])
+                self._append(more)
+            is_behind = len(more) >= _PAGE
+            if not is_behind:
+                await self._rest()
 
     async def _rest(self) -> None:
         """Tell whoever waits for this look that it ended, and wait until the next is due."""

@@ -92,7 +92,7 @@ def guard(probes: plan.ProbesPlan) -> app.Guard:
         if refusal is None and reading is not None and access.wanted_token(probes, asked) is not None:
             try:
                 refusal = access.judge_token(asked, await reading.ask())
-            except (access.NoToken, aside.TooLate) as error:
+            except errors.BootsealError as error:
                 refusal = access.closed(error)
         return None if refusal is None else problem(refusal.status, refusal.why, refusal.headers)
 
@@ -146,7 +146,7 @@ def _metrics(scrapes: scrape.Scrapes) -> Handler:
     async def metrics(request: web.BaseRequest) -> web.Response:
         try:
             body, content_type = await scrapes.scrape(request.headers.get("Accept", ""))
-        except aside.TooLate as error:
+        except errors.BootsealError as error:
             return _later(error)
         return respond(HTTPStatus.OK, body, content_type)
 

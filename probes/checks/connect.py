@@ -16,7 +16,8 @@ from typing import Any
 
 from contract import errors
 from manifest import plan
-from probes.checks import detached, verdict
+from probes import detached
+from probes.checks import verdict
 
 
 async def tcp(check: plan.CheckPlan) -> verdict.Outcome:

@@ -23,7 +23,8 @@ from typing import Any, Self
 
 from contract import errors, exit_codes, masking, rundir
 from manifest import plan, serving
-from probes.checks import connect, detached, verdict
+from probes import detached
+from probes.checks import connect, verdict
 from supervisord import credentials, spawn
 
 _KEPT_BYTES = 4096

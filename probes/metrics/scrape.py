@@ -36,7 +36,7 @@ class Scrapes:
         self._shared = aside.Aside("metrics", self._begin, DEADLINE_SECONDS)
 
     async def scrape(self, accept: str) -> tuple[bytes, str]:
-        """Return body and content type in the format that the Accept header ``accept`` asks for; raises TooLate."""
+        """Return body and content type in the format that the Accept header ``accept`` asks for; raises TooLate or NoThread."""
         wanted = choose(accept)
         self._wanted.add(wanted)
         return (await self._shared.ask())[wanted]

@@ -98,8 +98,12 @@ def _paths() -> dict[str, Any]:
             "The values of the moment.",
             {"application/openmetrics-text": {"type": "string"}, "text/plain": {"type": "string"}},
         ),
+        "503": shapes.ref("Unavailable", "responses"),
     }
-    described = {"200": statuses.answer("OpenAPI 3.1.", {statuses.JSON: {"type": "object", "required": ["openapi"]}})}
+    described = {
+        "200": statuses.answer("OpenAPI 3.1.", {statuses.JSON: {"type": "object", "required": ["openapi"]}}),
+        "503": shapes.ref("Unavailable", "responses"),
+    }
     page = {"200": statuses.answer("HTML, whole in itself.", {"text/html": {"type": "string"}})}
     told = {"schema": {"type": "string"}, "x-item-schema": shapes.ref("Event")}
     stream = {

@@ -12,13 +12,14 @@ Rules
 import asyncio
 import contextlib
 import datetime as dt
+import functools
 import importlib
 import logging
-import threading
 from collections.abc import Callable
 
 from contract import boot_record, clock, errors, identity, rundir, snapshot, version
 from manifest import plan
+from probes import detached
 from probes.tracing import spans
 
 LONGEST_SECONDS = 45.0
@@ -64,33 +65,14 @@ class Sending:
         self._seen = True
 
     async def _send(self, endpoint: str, ledger: snapshot.Snapshot, now_seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[BaseException | None] = loop.create_future()
-
-        def work() -> None:
-            failure: BaseException | None = None
-            try:
-                self._export(endpoint, ledger, now_seconds)
-            except Exception as error:
-                failure = error
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
-                loop.call_soon_threadsafe(settle, failure)
-
-        def settle(failure: BaseException | None) -> None:
-            if not ended.done():
-                ended.set_result(failure)
-
-        try:
-            threading.Thread(target=work, name="trace", daemon=True).start()
-            async with asyncio.timeout(LONGEST_SECONDS):
-                failure = await ended
-        except TimeoutError:
+        work = functools.partial(self._export, endpoint, ledger, now_seconds)
+        sending = asyncio.ensure_future(detached.call("trace", work))
+        done, _ = await asyncio.wait([sending], timeout=LONGEST_SECONDS)
+        if not done:
+            sending.cancel()
             self._fail(endpoint, f"it was not taken within {LONGEST_SECONDS:g} s")
-        except RuntimeError as error:  # the system has no thread left
-            self._fail(endpoint, str(error))
-        else:
-            if failure is not None:
-                self._fail(endpoint, _cause(failure))
+        elif (failure := sending.exception()) is not None:
+            self._fail(endpoint, _cause(failure))
 
     def _fail(self, endpoint: str, cause: str) -> None:
         shown = errors.printable(cause[: _CAUSE_LENGTH + 1])

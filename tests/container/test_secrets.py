@@ -328,6 +328,6 @@ def test_whatever_operators_do_is_answered_without_a_secret_and_delivers_them_ag
     vaults.check_environments(ours, search)
     assert {name: set(one["given"]) for name, one in vaults.told(ours).items()} == PROGRAMS
 
-    assert [answer["answer"] for answer in vaults.calls(ours, ("supervisor.shutdown",))] == [True]
+    vaults.shut_down(ours)
     assert ours.wait_until_exited() == 0
     assert search.found(ours.log()) == set()

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from contract import errors
-from probes import aside
+from probes import aside, detached
 
 LONG_SECONDS = 30.0
 
@@ -103,7 +103,7 @@ def test_without_a_thread_to_be_had_it_is_told(monkeypatch):
         raise RuntimeError("can't start new thread")
 
     async def scene():
-        with pytest.raises(aside.TooLate, match="can't start new thread"):
+        with pytest.raises(detached.NoThread, match="can't start new thread"):
             await aside.Aside("it", lambda: threading.get_ident).ask()
 
     monkeypatch.setattr(threading.Thread, "start", refuse)

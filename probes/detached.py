@@ -10,15 +10,24 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from contract import errors
+
 _Result = TypeVar("_Result")
 
 
+class NoThread(errors.BootsealError):
+    """The system has no thread left."""
+
+
 async def call(name: str, work: Callable[[], _Result]) -> _Result:
-    """Return what ``work`` returns or raise what it raises; when cancelled, it goes on and nobody listens."""
+    """Return what ``work`` returns or raise what it raises; when cancelled, it goes on and nobody listens.
+
+    Raises NoThread as well.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_Result] = loop.create_future()
 
-    def settle(result: _Result | None, error: Exception | None) -> None:
+    def settle(result: _Result | None, error: BaseException | None) -> None:
         if future.done():
             return
         if error is not None:
@@ -30,10 +39,13 @@ async def call(name: str, work: Callable[[], _Result]) -> _Result:
         result, error = None, None
         try:
             result = work()
-        except Exception as caught:
+        except BaseException as caught:
             error = caught
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
             loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    try:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    except RuntimeError as error:
+        raise NoThread(name, str(error), "ask again") from error
     return await future
