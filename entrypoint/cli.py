@@ -21,12 +21,17 @@ from contract import errors, exit_codes, version
 from entrypoint import presenting
 
 COMMANDS = {
+    "init": "Write a manifest and a Containerfile to begin with.",
+    "adopt": "Write a manifest from an existing supervisord.conf.",
     "check": "Judge a manifest.",
+    "rules": "Explain what can be wrong with a manifest.",
     "lock": "Write down what a manifest's artifacts are.",
     "build": "Compile a manifest to the files that boot reads.",
     "graph": "Draw the order in which programs start.",
     "schema": "Print the JSON Schema of the manifest, for editors.",
     "runtimes": "Find the language runtimes that are here.",
+    "image": "Build an image, the same bytes each time.",
+    "render": "Write what runs the container: Compose, Kubernetes, Quadlet, podman, docker.",
     "boot": "Boot as PID 1 (what an image's ENTRYPOINT runs).",
     "up": "Boot a manifest here, without a container.",
     "status": "Say whether it is ready, and what every program does.",
@@ -46,7 +51,7 @@ COMMANDS = {
 
 _OF_MANIFESTS = "Make an image"
 GROUPS = {
-    _OF_MANIFESTS: ("check", "lock", "build", "graph", "schema", "runtimes"),
+    _OF_MANIFESTS: ("init", "adopt", "check", "rules", "lock", "build", "graph", "schema", "runtimes", "image", "render"),
     "Boot": ("boot", "up"),
     "Look": ("status", "why", "wait", "analyze", "events", "logs", "verify", "doctor"),
     "Act": ("start", "stop", "restart"),

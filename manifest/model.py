@@ -14,6 +14,8 @@ from pydantic import Field
 
 from manifest import (
     fields,
+    hardening_fields,
+    hardening_model,
     policy_fields,
     provision_fields,
     provision_model,
@@ -43,6 +45,14 @@ class WritableRoot(section.Section):
     )
     owner: provision_fields.User | None = Field(
         default=None, description="Whose it is, UID:GID; under the exception `program-users`."
+    )
+    storage: hardening_fields.Storage | None = Field(
+        default=None,
+        description="What is mounted there: a `tmpfs`, or a `volume` that outlives the container; by default a volume where `mount: required`.",
+    )
+    size: serving_fields.Size = Field(
+        default=0,
+        description="How much it holds; by default 64MiB of a tmpfs, 1GiB of a volume.",
     )
     _shorthand = pydantic.model_validator(mode="before")(section.from_scalar("path"))
 
@@ -171,6 +181,7 @@ class Program(section.Section):
     user: provision_fields.User | None = Field(
         default=None, description="The user it runs as, UID:GID; under the exception `program-users`."
     )
+    ports: list[hardening_model.Port] = Field(default=[], description="The TCP ports that it listens on.")
 
 
 def _nothing(required: list[Any]) -> list[Any]:
@@ -231,8 +242,17 @@ class Manifest(section.Section):
     runtimes: provision_fields.Runtimes = Field(
         default=[], description="Language runtimes whose versions boot tells; `all`, or a list."
     )
-    security: provision_model.Security = Field(
-        default_factory=provision_model.Security, description="How the container is confined."
+    features: list[fields.Label] = Field(
+        default=[], description="What the container can do that needs an exception of `security`, by name."
+    )
+    security: hardening_model.Security = Field(
+        default_factory=hardening_model.Security, description="How the container is confined."
+    )
+    resources: hardening_model.Resources = Field(
+        default_factory=hardening_model.Resources, description="What the container may use at most."
+    )
+    deploy: hardening_model.Deploy = Field(
+        default_factory=hardening_model.Deploy, description="What a cluster makes of it."
     )
     programs: dict[fields.Label, Program] = Field(default={}, description="What runs, by name.")
     ready: serving_model.Readiness = Field(

@@ -14,9 +14,9 @@ import os
 from typing import Any
 
 from contract import boot_record, decode, errors, files, records
-from manifest import provisions, serving
+from manifest import hardening, provisions, serving
 
-SCHEMA = "bootseal.plan/4"
+SCHEMA = "bootseal.plan/5"
 PLAN_FILE = "plan.json"
 CONFIG_FILE = "supervisord.conf"
 LOCK_FILE = "closures.lock"
@@ -162,6 +162,7 @@ class ProgramPlan:
     priority: int
     artifacts: tuple[str, ...]
     user: provisions.User | None = None
+    ports: tuple[hardening.Port, ...] = ()
 
 
 @records.dataclass(frozen=True)
@@ -212,6 +213,8 @@ class Plan:
     lock: provisions.LockPlan | None
     runtimes: tuple[str, ...]
     exceptions: tuple[provisions.ExceptionPlan, ...]
+    security: hardening.SecurityPlan
+    deploy: hardening.DeployPlan
     programs: tuple[ProgramPlan, ...]
     empty_required_set: bool
     probes: serving.ProbesPlan
@@ -234,11 +237,16 @@ class Plan:
     @property
     def descriptors(self) -> int:
         """How many descriptors supervisord must be able to open: three pipes a program, its sockets, and room."""
-        return max(_LEAST_DESCRIPTORS, 4 * len(self.programs) + 128)
+        return descriptors_for(len(self.programs))
 
     def program(self, name: str) -> ProgramPlan | None:
         """Return the program called ``name``, or None."""
         return next((program for program in self.programs if program.name == name), None)
+
+
+def descriptors_for(programs: int) -> int:
+    """Return how many descriptors supervisord must be able to open for so many programs, bootseal's own included."""
+    return max(_LEAST_DESCRIPTORS, 4 * programs + 128)
 
 
 @records.dataclass(frozen=True)

@@ -19,7 +19,8 @@ def _bytes(node: Any) -> int:
     return fields.ranged_integer(node, LEAST_BYTES, MOST_BYTES, "the number of random bytes", why)
 
 
-def _user(node: Any) -> provisions.User:
+def read_user(node: Any) -> provisions.User:
+    """Return the user that is written at ``node`` as UID or UID:GID; never root."""
     text = fields.read_text(node, "a user like 1001:1001")
     shown = diagnostics.quote(text)
     match = _USER.fullmatch(text)
@@ -62,6 +63,6 @@ Bytes = Annotated[
 ]
 User = Annotated[
     provisions.User,
-    pydantic.PlainValidator(_user),
+    pydantic.PlainValidator(read_user),
     fields.schema(type=["string", "integer"], pattern="^[0-9]+(:[0-9]+)?$"),
 ]

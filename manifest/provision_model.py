@@ -107,35 +107,3 @@ class Artifact(section.Section):
     )
     check: ArtifactCheck | None = Field(default=None, description="A command that must exit 0 at boot.")
     _shorthand = pydantic.model_validator(mode="before")(section.from_scalar("path"))
-
-
-def _explained(reason: str) -> str:
-    if not reason.strip():
-        fields.refuse("E086", "the reason is empty: whoever reads the manifest wants to know why", "say why")
-    return reason
-
-
-class ProgramUsers(section.Section):
-    """PID 1 is root, and every program has a user of its own."""
-
-    reason: Annotated[fields.Text, pydantic.AfterValidator(_explained)] = Field(
-        description="Why the container needs it.", json_schema_extra={"minLength": 1}
-    )
-
-
-class Exceptions(section.Section):
-    """What is not as the hardened profile has it, and why."""
-
-    program_users: ProgramUsers | None = Field(
-        default=None,
-        alias="program-users",
-        description="PID 1 is root, and every program has a user of its own.",
-    )
-
-
-class Security(section.Section):
-    """How the container is confined."""
-
-    exceptions: Exceptions = Field(
-        default_factory=Exceptions, description="What is not as the hardened profile has it, and why."
-    )

@@ -1,6 +1,6 @@
 """What Stage A provides: from the manifest's sections to the plan."""
 
-from manifest import locked, model, plan, provision_model, provisions, tree
+from manifest import hardening_model, locked, model, plan, provision_model, provisions, tree
 from manifest.resolver import Resolver
 
 
@@ -68,10 +68,9 @@ def lock(found: locked.Lock, here: str) -> provisions.LockPlan | None:
     return provisions.LockPlan(found.sha256, here) if isinstance(found, locked.Locked) else None
 
 
-def exceptions(security: provision_model.Security) -> tuple[provisions.ExceptionPlan, ...]:
-    """Return the exceptions from the hardened profile."""
-    users = security.exceptions.program_users
-    return () if users is None else (provisions.ExceptionPlan(provisions.PROGRAM_USERS, users.reason),)
+def exceptions(security: hardening_model.Security) -> tuple[provisions.ExceptionPlan, ...]:
+    """Return the exceptions from the hardened baseline, by name."""
+    return tuple(provisions.ExceptionPlan(name, one.reason) for name, one in sorted(security.exceptions.items()))
 
 
 def _optional_path(resolver: Resolver, place: tree.Path, path: str | None) -> str | None:

@@ -9,7 +9,7 @@ Rules
 
 import dataclasses
 
-from manifest import model, order, overlap, plan, proofs, tree
+from manifest import hardening_plan, model, order, overlap, plan, proofs, tree
 from manifest.resolver import Resolver
 
 _FIRST_PRIORITY, _LAST_PRIORITY = 10, 98
@@ -77,6 +77,7 @@ def _program(name: str, program: model.Program, rank: int, resolver: Resolver) -
         priority=min(_FIRST_PRIORITY + rank, _LAST_PRIORITY),
         artifacts=tuple(program.artifacts),
         user=None if resolver.is_relocated else program.user,
+        ports=hardening_plan.ports(program),
     )
 
 

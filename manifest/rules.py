@@ -8,17 +8,8 @@ Rules
   values say together.
 """
 
-import dataclasses
-
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-    """What a code means: ``title`` names the fault, ``explanation`` says why it is one."""
-
-    code: str
-    title: str
-    explanation: str
-
+from manifest import adoption_rules, hardening_rules, port_rules
+from manifest.rule import Rule
 
 _TABLE = (
     Rule(
@@ -460,7 +451,8 @@ _TABLE = (
     ),
 )
 
-RULES: dict[str, Rule] = {rule.code: rule for rule in _TABLE}
+_TABLES = (*_TABLE, *hardening_rules.TABLE, *port_rules.TABLE, *adoption_rules.TABLE)
+RULES: dict[str, Rule] = {rule.code: rule for rule in sorted(_TABLES, key=lambda rule: rule.code)}
 """Every rule by its code."""
 
 

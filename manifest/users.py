@@ -12,7 +12,7 @@ _EXCEPTION = f"security.exceptions.{provisions.PROGRAM_USERS}"
 
 def is_excepted(subject: Subject) -> bool:
     """Say whether the manifest has the exception."""
-    return subject.model.security.exceptions.program_users is not None
+    return provisions.PROGRAM_USERS in subject.model.security.exceptions
 
 
 def check(subject: Subject, findings: Findings) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from contract import boot_record, files, process, rundir, snapshot
-from manifest import plan, provisions, serving
+from manifest import hardening, plan, provisions, serving
 from seal import record, signing_key
 
 BOOT_ID = "0123456789abcdef" * 2
@@ -93,13 +93,23 @@ def listening(**changes: Any) -> serving.ProbesPlan:
     return dataclasses.replace(made, **changes)
 
 
+def security(**changes: Any) -> hardening.SecurityPlan:
+    """Return the hardened baseline with /run and /tmp in memory, and nothing on top of it."""
+    mounts = tuple(hardening.Tmpfs(path, 64 * 2**20, 0o755, False, None) for path in ("/run", "/tmp"))
+    made = hardening.SecurityPlan(
+        enforce=False, user=provisions.User(1000, 1000), capabilities=(), devices=(), groups=(), runtime=None, gpu=None,
+        tmpfs=mounts, denied_syscalls=(), limits=hardening.Limits(2**30, None, 1024, 4096),
+    )  # fmt: skip
+    return dataclasses.replace(made, **changes)
+
+
 def make_plan(*programs: plan.ProgramPlan, **changes: Any) -> plan.Plan:
     """Return a plan of bootseal's own programs and ``programs``, by default one required program ``api``."""
     probes, stage_b, seal = own_programs()
     made = plan.Plan(
         schema=plan.SCHEMA, bootseal="0.1.0", name="box", manifest_sha256=SHA256, config_sha256=SHA256,
         proven_with=None, prefix=plan.PREFIX, run_directory=rundir.DEFAULT, relocated=False, boot=boot_plan(),
-        identity=identity(), secrets=(), artifacts=(), lock=None, runtimes=(), exceptions=(),
+        identity=identity(), secrets=(), artifacts=(), lock=None, runtimes=(), exceptions=(), security=security(), deploy=hardening.DeployPlan(None, 1, ()),
         programs=(probes, stage_b, *(programs or (program("api"),)), seal), empty_required_set=False,
         probes=listening(), readiness=serving.ReadinessPlan((), (), 0.0),
         observability=serving.ObservabilityPlan("info", None), logs=serving.PLAIN,

@@ -22,7 +22,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from contract import boot_record, clock, files, process, rundir, snapshot
-from manifest import plan, serving
+from manifest import hardening, plan, serving
 from seal import record, signing_key
 from tests.unit import boots
 
@@ -52,7 +52,7 @@ def make_plan(
         "proven_with": "4.3.0", "prefix": plan.PREFIX, "run_directory": "/run/bootseal", "relocated": False,
         "boot": plan.BootPlan((), True, (), 60.0, "exit", ()),
         "identity": boots.identity(None, "box", None), "secrets": (), "artifacts": (), "lock": None, "runtimes": (),
-        "exceptions": (), "programs": programs, "readiness": serving.ReadinessPlan((), (), 0.0),
+        "exceptions": (), "security": boots.security(), "deploy": hardening.DeployPlan(None, 1, ()), "programs": programs, "readiness": serving.ReadinessPlan((), (), 0.0),
         "observability": serving.ObservabilityPlan("info", None), "logs": serving.PLAIN,
         "empty_required_set": not required, "probes": boots.listening(port=1),
         "stop": plan.StopPlan(0.0, None, 30.0), "signals": (),
