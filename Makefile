@@ -22,7 +22,7 @@ up: $(VENV)/.installed ## boot FILE (examples/hello) to READY; Ctrl-C stops. ARG
 test: $(VENV)/.tested engine tools ## every test: unit, integration with a real supervisord, the real image under podman
 	@$(BIN)/python -m pytest tests/unit tests/integration tests/container $(ARGS)
 
-unit: $(VENV)/.tested ## only the tests that start nothing
+unit: $(VENV)/.tested tools ## only the tests that start nothing
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
 integration: $(VENV)/.tested tools ## only the tests with a real supervisord

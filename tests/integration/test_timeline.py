@@ -86,7 +86,7 @@ def test_the_probe_server_is_told_every_step(tree: trees.Tree) -> None:
     def served() -> bool:
         _, body = tree.get("/health")
         found = {view["name"]: view["latest"] for view in (body or {}).get("programs", [])}
-        return bool(found) and all(found[name] == vars(view.latest) for name, view in known.items())
+        return found == {name: vars(view.latest) for name, view in known.items()}
 
     trees.wait_until(served, "the probe server knows every step", lambda: str((known, tree.get("/health"))))
 

@@ -84,12 +84,19 @@ def test_a_map_is_read_as_seen_from_inside():
     assert privileges.parse_map("         0     100000      1000\n      2000  5 1\n") == ((0, 999), (2000, 2000))
 
 
-@given(st.text())
-def test_no_map_makes_it_fail_but_with_a_value_error(text):
-    try:
-        privileges.parse_map(text)
-    except ValueError:
-        return
+@given(
+    st.lists(
+        st.lists(st.integers(0, 2**32).map(str) | st.text("-x\t1", max_size=3), min_size=1, max_size=5), max_size=4
+    )
+)
+def test_a_map_has_a_range_for_each_line_or_is_refused(rows):
+    text = "".join(f"{' '.join(row)}\n" for row in rows)
+    words = [line.split() for line in text.splitlines()]
+    if all(len(line) == 3 and all(word.isdecimal() for word in line) for line in words):
+        assert [first for first, _ in privileges.parse_map(text)] == [int(line[0]) for line in words]
+    elif any(len(line) != 3 for line in words):
+        with pytest.raises(ValueError, match="unpack|invalid literal"):
+            privileges.parse_map(text)
 
 
 def test_without_the_exception_nobody_is_asked(monkeypatch):
