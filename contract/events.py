@@ -3,7 +3,8 @@
 Rules
 -----
 * Every event has ``time`` (RFC 3339, ms), ``level``, ``event``, ``stage`` ("bootstrap"), ``boot_id``,
-  ``source``, ``seq`` (counted per source and process) and ``traceparent`` (``contract.trace``), then its own fields.
+  ``source``, ``seq`` (counted per source and process) and, once there is a boot_id, ``traceparent`` (``contract.trace``), then its
+  own fields.
 * An event reaches the file in one write, so lines of several processes never mix; what a full disk took of a line is
   taken back.
 * Emitting never blocks and never raises: what a full disk or an unread pipe refuses is dropped and counted,

@@ -13,6 +13,7 @@ import socket
 from contract import boot_record, errors, process, rundir
 from entrypoint import asking
 from manifest import plan as plans
+from manifest import serving
 from supervisord import client
 
 _ASK_SECONDS = 2.0
@@ -132,7 +133,11 @@ def compiled(given: str | None, running: Booted | None) -> Compiled | None:
         return Compiled(directory, why, "", 0, False, ())
     ports = [(found.probes.host, found.probes.port), (found.probes.metrics_host, found.probes.metrics_port),
              (found.probes.detail.host, found.probes.detail.port)]  # fmt: skip
-    taken = tuple(f"{host}:{port}: {why}" for host, port in ports if host and port and (why := _try_port(host, port)))
+    taken = tuple(
+        f"{serving.address(host, port)}: {why}"
+        for host, port in ports
+        if host and port and (why := _try_port(host, port))
+    )
     return Compiled(directory, "", found.name, found.descriptors, found.has_program_users, () if running else taken)
 
 

@@ -48,7 +48,7 @@ def first(found: situation.Situation) -> Cause | None:
 
 
 def every(found: situation.Situation) -> list[Cause]:
-    """Return a cause for each row that is missing, in the order of causation; of equal ones the first alone."""
+    """Return a cause for each program or row that is missing, in the order in which they stand; where none is, the first cause."""
     if found.told_by == situation.LEDGER:
         causes = [_of_program(found, view) for view in found.programs if _is_missed(view)]
     elif found.missing:
@@ -61,11 +61,6 @@ def every(found: situation.Situation) -> list[Cause]:
 def of_program(found: situation.Situation, view: snapshot.ProgramView) -> Cause | None:
     """Return why the program ``view`` is not ready, or None when it is."""
     return None if view.state == snapshot.READY else _of_program(found, view)
-
-
-def holding(view: snapshot.ProgramView) -> tuple[str, ...]:
-    """Return the programs that ``view`` is held up by, in the ledger's words; none when it is its own cause."""
-    return reasons.holding(view.reason)
 
 
 def _is_missed(view: snapshot.ProgramView) -> bool:
@@ -95,7 +90,7 @@ def _of_failure(found: situation.Situation, told: str, since: str) -> Cause:
     """Return the cause of a boot that failed: where it names a program that failed for good, that program's words and no more."""
     for view in found.programs:
         named = re.search(rf"(?<![a-z0-9-]){re.escape(view.name)} {re.escape(view.reason)}", found.failure)
-        if named and view.reason and view.state == snapshot.FAILED and not holding(view):
+        if named and view.reason and view.state == snapshot.FAILED and not reasons.holding(view.reason):
             head = "the boot failed and is held" if found.phase == snapshot.HELD else "the boot failed"
             return Cause(f"{head}: {clause(view)}", BOOT, view.name, since, (view.name,), view.last_output)
     return Cause(told, BOOT, BOOT, since)
@@ -116,7 +111,11 @@ def _of_program(found: situation.Situation, view: snapshot.ProgramView) -> Cause
 
 def _held_up_by(found: situation.Situation, view: snapshot.ProgramView) -> snapshot.ProgramView | None:
     """Return who holds ``view`` up: of several one that failed first, for it will not come by itself."""
-    others = [one for name in holding(view) if (one := found.program(name)) is not None and one.state != snapshot.READY]
+    others = [
+        one
+        for name in reasons.holding(view.reason)
+        if (one := found.program(name)) is not None and one.state != snapshot.READY
+    ]
     others.sort(key=lambda one: one.state != snapshot.FAILED)
     return others[0] if others else None
 

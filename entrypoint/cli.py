@@ -51,7 +51,19 @@ COMMANDS = {
 
 _OF_MANIFESTS = "Make an image"
 GROUPS = {
-    _OF_MANIFESTS: ("init", "adopt", "check", "rules", "lock", "build", "graph", "schema", "runtimes", "image", "render"),
+    _OF_MANIFESTS: (
+        "init",
+        "adopt",
+        "check",
+        "rules",
+        "lock",
+        "build",
+        "graph",
+        "schema",
+        "runtimes",
+        "image",
+        "render",
+    ),
     "Boot": ("boot", "up"),
     "Look": ("status", "why", "wait", "analyze", "events", "logs", "verify", "doctor"),
     "Act": ("start", "stop", "restart"),
@@ -130,7 +142,7 @@ def main(argv: list[str] | None = None) -> int:
         what = error.filename if isinstance(error.filename, str) else "output"
         if what == "output":
             _discard(sys.stdout)
-        return _fail(f"{what}: {errors.describe_os_error(error)}")
+        return _fail(f"{what}: {errors.describe_os_error(error)}", _command(argv))
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(frame.filename)}:{frame.lineno}"

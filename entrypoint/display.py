@@ -83,7 +83,7 @@ def _detail(probes: plan.ProbesPlan) -> str:
 def _url(host: str | None, port: int | None) -> str:
     """Return the address for a browser of this machine."""
     here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host or "", host or "")  # noqa: S104  # it is where to look, not where to listen
-    return f"http://{f'[{here}]' if ':' in here else here}:{port}"
+    return f"http://{serving.address(here, port or 0)}"
 
 
 class _Places:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from contract import snapshot
+from contract import reasons, snapshot
 from entrypoint import causes, presenting, situation, status_text, why_text
 from supervisord import entries, ledger
 from tests.unit import boots
@@ -78,12 +78,10 @@ def test_the_words_of_the_ledger_are_understood():
     entry = ledger.first_entry(boots.program("redis"), entries.Moment(0.0, boots.WALL))
     state, reason, _ = ledger.obstacle({"redis": "ready"}, {"redis": entry})
     view = boots.view("api", state=state, reason=reason)
-    assert causes.holding(view) == ("redis",)
-    assert causes.holding(
-        boots.view("api", state=snapshot.FAILED, reason="needs redis, which needs db, which is gone")
-    ) == ("redis",)
-    assert causes.holding(boots.view("api", state=snapshot.PENDING, reason="waits for a, b-2")) == ("a", "b-2")
-    assert causes.holding(boots.view("api", state=snapshot.PENDING, reason="waits for nothing at all")) == ()
+    assert reasons.holding(view.reason) == ("redis",)
+    assert reasons.holding("needs redis, which needs db, which is gone") == ("redis",)
+    assert reasons.holding("waits for a, b-2") == ("a", "b-2")
+    assert reasons.holding("waits for nothing at all") == ()
 
 
 def test_what_is_no_program_is_told_by_its_row():
