@@ -20,56 +20,46 @@ import click
 from contract import errors, exit_codes, version
 from entrypoint import presenting
 
-COMMANDS = {
-    "init": "Write a manifest and a Containerfile to begin with.",
-    "adopt": "Write a manifest from an existing supervisord.conf.",
-    "check": "Judge a manifest.",
-    "rules": "Explain what can be wrong with a manifest.",
-    "lock": "Write down what a manifest's artifacts are.",
-    "build": "Compile a manifest to the files that boot reads.",
-    "graph": "Draw the order in which programs start.",
-    "schema": "Print the JSON Schema of the manifest, for editors.",
-    "runtimes": "Find the language runtimes that are here.",
-    "image": "Build an image, the same bytes each time.",
-    "render": "Write what runs the container: Compose, Kubernetes, Quadlet, podman, docker.",
-    "boot": "Boot as PID 1 (what an image's ENTRYPOINT runs).",
-    "up": "Boot a manifest here, without a container.",
-    "status": "Say whether it is ready, and what every program does.",
-    "why": "Say why it is not ready: the first cause, and its last words.",
-    "wait": "Wait until it is ready, or cannot become so.",
-    "analyze": "Say where the time of this boot went.",
-    "events": "Print what happened in this boot.",
-    "logs": "Print what programs said lately.",
-    "verify": "Judge a container's seal, in it or from outside.",
-    "doctor": "Find what this machine or container lacks.",
-    "start": "Start programs, and wait until they are ready.",
-    "stop": "Stop programs, and wait until they are down.",
-    "restart": "Stop programs and start them again.",
-    "completion": "Print what makes a shell complete these commands.",
-}
-"""Every command with its one line of help; the module of one is ``entrypoint.commands.NAME``."""
-
 _OF_MANIFESTS = "Make an image"
 GROUPS = {
-    _OF_MANIFESTS: (
-        "init",
-        "adopt",
-        "check",
-        "rules",
-        "lock",
-        "build",
-        "graph",
-        "schema",
-        "runtimes",
-        "image",
-        "render",
-    ),
-    "Boot": ("boot", "up"),
-    "Look": ("status", "why", "wait", "analyze", "events", "logs", "verify", "doctor"),
-    "Act": ("start", "stop", "restart"),
-    "Shell": ("completion",),
+    _OF_MANIFESTS: {
+        "init": "Write a manifest and a Containerfile to begin with.",
+        "adopt": "Write a manifest from an existing supervisord.conf.",
+        "check": "Judge a manifest.",
+        "rules": "Explain what can be wrong with a manifest.",
+        "lock": "Write down what a manifest's artifacts are.",
+        "build": "Compile a manifest to the files that boot reads.",
+        "graph": "Draw the order in which programs start.",
+        "schema": "Print the JSON Schema of the manifest, for editors.",
+        "runtimes": "Find the language runtimes that are here.",
+        "image": "Build an image, the same bytes each time.",
+        "render": "Write what runs the container: Compose, Kubernetes, Quadlet, podman, docker.",
+    },
+    "Boot": {
+        "boot": "Boot as PID 1 (what an image's ENTRYPOINT runs).",
+        "up": "Boot a manifest here, without a container.",
+    },
+    "Look": {
+        "status": "Say whether it is ready, and what every program does.",
+        "why": "Say why it is not ready: the first cause, and its last words.",
+        "wait": "Wait until it is ready, or cannot become so.",
+        "analyze": "Say where the time of this boot went.",
+        "events": "Print what happened in this boot.",
+        "logs": "Print what programs said lately.",
+        "verify": "Judge a container's seal, in it or from outside.",
+        "doctor": "Find what this machine or container lacks.",
+    },
+    "Act": {
+        "start": "Start programs, and wait until they are ready.",
+        "stop": "Stop programs, and wait until they are down.",
+        "restart": "Stop programs and start them again.",
+    },
+    "Shell": {
+        "completion": "Print what makes a shell complete these commands.",
+    },
 }
-"""How the help groups them."""
+"""Every command with its one line of help, as the help groups them; the module of one is ``entrypoint.commands.NAME``."""
+COMMANDS = {name: text for commands in GROUPS.values() for name, text in commands.items()}
 
 
 class _Commands(click.Group):
@@ -85,9 +75,9 @@ class _Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         width = max(map(len, COMMANDS))
-        for title, names in GROUPS.items():
+        for title, commands in GROUPS.items():
             with formatter.section(title):
-                formatter.write_dl([(f"{name:<{width}}", COMMANDS[name]) for name in names if name in COMMANDS])
+                formatter.write_dl([(f"{name:<{width}}", text) for name, text in commands.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         """Complete the names of commands without loading one."""
