@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 from click import shell_completion
 
-from contract import errors, rundir
+from contract import duration, errors, rundir
 from entrypoint import presenting
 
 RUN_DIRECTORY_VARIABLE = "BOOTSEAL_RUN_DIR"
@@ -24,9 +24,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # no type parameter 
         """Return the seconds of ``value``; a usage error for anything else."""
         if isinstance(value, float):
             return value
-        from manifest import fields  # only where one is given: it loads the manifest's model
-
-        milliseconds = fields.milliseconds(str(value))
+        milliseconds = duration.milliseconds(str(value))
         if milliseconds is None:
             self.fail(f"{presenting.plain(value)!r} is no duration; write for example 30s or 1m30s", param, ctx)
         return milliseconds / 1000

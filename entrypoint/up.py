@@ -17,7 +17,7 @@ from typing import Any
 from contract import clock, errors, exit_codes, rundir
 from entrypoint import building, display, foreground, locked_manifest, progress
 from manifest import compile as compiling
-from manifest import fields, plan
+from manifest import plan
 
 _POLL_SECONDS = 0.03
 _INSISTENCE_SECONDS = 0.5
@@ -35,16 +35,6 @@ class Wishes:
     listen: str | None
     state: str | None
     output: str
-
-
-def parse_timeout(text: str | None) -> float | None:
-    """Return the seconds of a duration as manifests write it, such as ``90s`` or ``1m30s``; raises BootsealError."""
-    if text is None:
-        return None
-    milliseconds = fields.milliseconds(text)
-    if milliseconds is None:
-        raise errors.BootsealError(f"--timeout {text}", "it is no duration", "write for example 30s or 2m")
-    return milliseconds / 1000
 
 
 def run(wishes: Wishes) -> int:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn
 import pydantic
 import pydantic_core
 
+from contract import duration
 from manifest import diagnostics, scalars, tree
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -23,7 +24,6 @@ LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 """The name of an environment variable that a shell can use (POSIX.1-2017, Base Definitions, 3.235)."""
 RESERVED_VARIABLES = ("BOOTSEAL_", "SUPERVISOR_")
-_DURATION = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m(?!s))?(?:([0-9]{1,9})s)?(?:([0-9]{1,9})ms)?")
 _MODE = re.compile(r"(?:0o?)?([0-7]{3})|([0-3][0-7]{3})")
 _PATH_BYTES = 4095
 """PATH_MAX without its NUL (limits.h(0P))."""
@@ -99,18 +99,9 @@ def _version(node: Any) -> int:
     return 1
 
 
-def milliseconds(text: str) -> int | None:
-    """Return the length of the duration ``text`` (``1m30s``), or None when it is none."""
-    match = _DURATION.fullmatch(text)
-    if not text or match is None:
-        return None
-    hours, minutes, seconds, thousandths = (int(group or 0) for group in match.groups())
-    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + thousandths
-
-
 def _duration(node: Any) -> float:
     found = scalar(node, "a duration like 10s")
-    length = milliseconds(found.text)
+    length = duration.milliseconds(found.text)
     if length is None:
         shown = diagnostics.quote(found.text)
         if type(found.value) is int and found.value >= 0:

@@ -24,14 +24,12 @@ from typing import Any, NoReturn
 from supervisor import supervisorctl, xmlrpc
 from supervisor.compat import xmlrpclib
 
-from contract import errors, snapshot
+from contract import duration, errors, snapshot
 from supervisord import ctl_answers
 
 _CALL_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
 _NOT_READY, _USAGE, _UNREACHABLE = 1, 2, 4
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(ms|s|m|h)")
 _STOCK_TEXT = re.compile(r"[A-Z_]+(:|$)")
 """How supervisor's own fault texts begin: with the name of their code."""
 _REASONED = frozenset({xmlrpc.Faults.SPAWN_ERROR, xmlrpc.Faults.ABNORMAL_TERMINATION, xmlrpc.Faults.FAILED})
@@ -55,9 +53,9 @@ class Unreachable(errors.BootsealError):
 
 
 def seconds(text: str) -> float | None:
-    """Return the duration ``text`` (500ms, 30s, 2m, 1h) in seconds, or None when it is none."""
-    found = _DURATION.fullmatch(text)
-    return float(found[1]) * _UNITS[found[2]] if found else None
+    """Return the duration ``text`` (500ms, 30s, 1m30s) in seconds, or None when it is none."""
+    found = duration.milliseconds(text)
+    return None if found is None else found / 1000
 
 
 class Plugin(supervisorctl.ControllerPluginBase):  # type: ignore[misc]

@@ -5,19 +5,26 @@ import sys
 import click
 
 from contract import errors, exit_codes
+from entrypoint import options
 
 
 @click.command(short_help="Boot a manifest here, without a container.")
 @click.argument("file", type=click.Path(readable=False))
 @click.option("--until-ready", is_flag=True, help="Exit 0 once ready, and stop everything.")
-@click.option("--timeout", default=None, metavar="DURATION", help="Give up when not ready by then (30s, 2m).")
+@click.option(
+    "--timeout",
+    type=options.Duration(),
+    default=None,
+    metavar="DURATION",
+    help="Give up when not ready by then (30s, 2m).",
+)
 @click.option("--strict", is_flag=True, help="Fail on a writable immutable root instead of warning.")
 @click.option("--listen", default=None, metavar="IP:PORT", help="Where the probes listen; else on loopback.")
 @click.option("--state", default=None, metavar="DIR", help="Keep run directory and writable roots in DIR.")
 @click.option("--format", "output", type=click.Choice(["auto", "text", "json"]), default="auto", show_default=True)
 def up(
     file: str,
-    timeout: str | None,
+    timeout: float | None,
     listen: str | None,
     state: str | None,
     output: str,
@@ -33,7 +40,7 @@ def up(
     from entrypoint import up as running
 
     try:
-        wishes = running.Wishes(file, until_ready, running.parse_timeout(timeout), strict, listen, state, output)
+        wishes = running.Wishes(file, until_ready, timeout, strict, listen, state, output)
         code = running.run(wishes)
     except errors.BootsealError as error:
         print(f"bootseal up: {error}", file=sys.stderr)
