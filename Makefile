@@ -20,7 +20,7 @@ up: $(VENV)/.installed ## boot FILE (examples/hello) to READY; Ctrl-C stops. ARG
 	@$(BIN)/bootseal up $(FILE) $(ARGS)
 
 test: $(VENV)/.tested engine tools ## every test: unit, integration with a real supervisord, the real image under podman
-	@$(BIN)/python -m pytest tests/unit tests/integration tests/container $(ARGS)
+	@$(BIN)/python tests/twice.py tests/unit tests/integration tests/container $(ARGS)
 
 unit: $(VENV)/.tested tools ## only the tests that start nothing
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
