@@ -3,7 +3,7 @@
 import dataclasses
 
 from contract import reasons, snapshot
-from entrypoint import causes, history
+from entrypoint import history
 from manifest import plan
 from supervisord import entries, ledger, verdicts
 from tests.unit import boots
@@ -21,11 +21,11 @@ def test_who_is_held_up_names_by_whom_and_nothing_else_is_taken_for_a_name():
 def test_the_readers_understand_what_the_ledger_says_whatever_its_words():
     redis = ledger.first_entry(boots.program("redis"), NOW)
     state, reason, _ = ledger.obstacle({"redis": plan.READY}, {"redis": redis})
-    assert causes.holding(boots.view("api", state=state, reason=reason)) == ("redis",)
+    assert reasons.holding(reason) == ("redis",)
     failed = ledger.held(redis, snapshot.FAILED, "exited with code 1", NOW, final=True)
     for known in ({"redis": failed}, {}):
         state, reason, final = ledger.obstacle({"redis": plan.READY}, known)
-        assert final and causes.holding(boots.view("api", state=state, reason=reason)) == ("redis",)
+        assert final and reasons.holding(reason) == ("redis",)
         event = {"event": "ProgramFailed", "boot_id": "b", "program": "api", "reason": reason}
         assert history.last_boot([event]).program == "", "it only needed another"
 
