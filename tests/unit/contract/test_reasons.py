@@ -24,7 +24,7 @@ def test_the_readers_understand_what_the_ledger_says_whatever_its_words():
     assert reasons.holding(reason) == ("redis",)
     failed = ledger.held(redis, snapshot.FAILED, "exited with code 1", NOW, final=True)
     for known in ({"redis": failed}, {}):
-        state, reason, final = ledger.obstacle({"redis": plan.READY}, known)
+        _, reason, final = ledger.obstacle({"redis": plan.READY}, known)
         assert final and reasons.holding(reason) == ("redis",)
         event = {"event": "ProgramFailed", "boot_id": "b", "program": "api", "reason": reason}
         assert history.last_boot([event]).program == "", "it only needed another"
