@@ -8,7 +8,6 @@ Rules
 """
 
 import dataclasses
-import hashlib
 import os
 
 from contract import errors, rundir, version
@@ -17,6 +16,7 @@ from manifest import (
     expressions,
     fields,
     hardening_plan,
+    limits,
     locked,
     model,
     overlap,
@@ -27,11 +27,13 @@ from manifest import (
     semantics,
     serving,
     serving_plan,
+    shadows,
     source,
     structure,
     tree,
     users,
 )
+from manifest.adoption import imported
 from manifest.diagnostics import Diagnostic, Findings
 from manifest.resolver import Resolver
 
@@ -83,11 +85,13 @@ def load(path: str, options: BuildOptions | None = None) -> Result:
         return Result(path, None, findings.ordered(), "")
     text = source.decode(data, findings)
     root = None if text is None else source.parse(text, findings)
-    subject = None if root is None else structure.check(root, findings)
+    here = os.path.dirname(os.path.abspath(path))
+    imports = None if root is None else imported.resolve(root, here, findings)
+    subject = None if imports is None else structure.check(imports.root, findings)
     made = None
-    if subject is not None:
-        compiled = _compile(subject, os.path.dirname(os.path.abspath(path)), options, listen, findings)
-        made = dataclasses.replace(compiled, manifest_sha256=hashlib.sha256(data).hexdigest())
+    if subject is not None and imports is not None:
+        compiled = _compile(subject, here, options, listen, findings)
+        made = dataclasses.replace(compiled, manifest_sha256=imports.digest(data))
     shown = data.decode("utf-8", "replace") if text is None else text
     return Result(path, None if findings.has_errors else made, findings.ordered(), shown.removeprefix("\ufeff"))
 
@@ -123,7 +127,7 @@ def _compile(
     observability = serving_plan.observability(manifest.observability)
     serves = serving.environment(probes, observability)
     programs = roster.programs(manifest, resolver, options.prefix, options.run_directory, serves)
-    return plan.Plan(
+    made = plan.Plan(
         schema=plan.SCHEMA,
         bootseal=version.VERSION,
         name=manifest.name,
@@ -140,7 +144,9 @@ def _compile(
         lock=provision_plan.lock(options.lock, here),
         runtimes=tuple(manifest.runtimes),
         exceptions=() if relocation else provision_plan.exceptions(manifest.security),
-        security=hardening_plan.security(manifest, len(programs)),
+        security=hardening_plan.security(
+            manifest, len(programs), options.run_directory, is_relocated=relocation is not None
+        ),
         deploy=hardening_plan.deploy(manifest),
         programs=programs,
         empty_required_set=manifest.required is not None,
@@ -151,6 +157,9 @@ def _compile(
         stop=_stop(manifest.stop, programs, subject, findings),
         signals=_signals(manifest),
     )
+    limits.check(subject, made, findings)
+    shadows.check(subject, made, here, findings)
+    return made
 
 
 def _boot(boot: model.Boot, resolver: Resolver, relocation: Relocation | None) -> plan.BootPlan:

@@ -116,7 +116,7 @@ def _check_keys(subject: Subject, findings: Findings) -> None:
             findings.add("E082", place, message, "keep one of them")
         if key.secret is not None and key.secret not in known:
             nearest = findings.nearest(key.secret, known)
-            remedy = f"write `{nearest}`" if nearest else "define it under `secrets`"
+            remedy = f"write {quote(nearest)}" if nearest else "define it under `secrets`"
             place = tree.place_of(subject.root, (*path, "secret"))
             message = f"unknown secret {quote(key.secret)}: nothing under `secrets` has this name"
             findings.add("E078", place, message, remedy)

@@ -25,6 +25,14 @@ NVIDIA, AMD = GPUS = ("nvidia", "amd")
 
 DEPLOYMENT, STATEFULSET, POD = KINDS = ("deployment", "statefulset", "pod")
 
+CAPABILITIES = (
+    "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN", "DAC_OVERRIDE",
+    "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE",
+    "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP", "SETGID", "SETPCAP", "SETUID",
+    "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO",
+    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM",
+)  # fmt: skip
+"""The capabilities of Linux (capabilities(7)), without CAP_."""
 PROGRAM_USERS_CAPABILITIES = ("CHOWN", "KILL", "SETGID", "SETUID")
 """What PID 1 needs as root to run every program as a user of its own (capabilities(7))."""
 
@@ -33,7 +41,7 @@ PROGRAM_USERS_CAPABILITIES = ("CHOWN", "KILL", "SETGID", "SETUID")
 class Tmpfs:
     """A file system in memory at ``path``, with permission bits ``mode``; programs in it run only where it is ``executable``.
 
-    It belongs to ``owner``, by default to the user that the container runs as.
+    ``size_bytes`` is more than 0, which to the kernel would be no limit (tmpfs(5)). It belongs to ``owner``, by default to the user that the container runs as.
     """
 
     path: str
@@ -45,7 +53,7 @@ class Tmpfs:
 
 @records.dataclass(frozen=True)
 class Volume:
-    """Storage at ``path`` that outlives the container; ``name`` is a DNS-1123 label."""
+    """Storage at ``path`` that outlives the container; ``name``, a DNS-1123 label, depends on the path alone."""
 
     name: str
     path: str

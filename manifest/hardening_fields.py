@@ -5,16 +5,8 @@ from typing import Annotated, Any
 
 import pydantic
 
-from manifest import diagnostics, fields, hardening, tree
+from manifest import diagnostics, fields, hardening, provision_fields, provisions, serving_fields, tree
 
-CAPABILITIES = (
-    "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN", "DAC_OVERRIDE",
-    "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE",
-    "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP", "SETGID", "SETPCAP", "SETUID",
-    "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO",
-    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM",
-)  # fmt: skip
-"""The capabilities of Linux (capabilities(7)), without CAP_."""
 _DEVICE = re.compile(r"(/dev/[^:]+)(?::(r?w?m?))?")
 _GROUP = re.compile(r"[a-z_][a-z0-9_-]{0,30}|[0-9]{1,10}")
 _SYSCALL = re.compile(r"[a-z_][a-z0-9_]{1,40}")
@@ -25,13 +17,26 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 def _capability(node: Any) -> str:
     text = fields.read_text(node, "a capability like NET_RAW")
     bare = text.upper().removeprefix("CAP_")
-    if bare not in CAPABILITIES:
-        close = diagnostics.nearest(bare, CAPABILITIES)
-        shown = diagnostics.quote(text)
-        fields.refuse(
-            "E099", f"{shown} is not a capability of Linux", f"write {close}" if close else "see capabilities(7)"
-        )
+    if bare not in hardening.CAPABILITIES:
+        close = None if bare == "ALL" else diagnostics.nearest(bare, hardening.CAPABILITIES)
+        remedy = f"write {close}" if close else "name those that are needed: see capabilities(7)"
+        fields.refuse("E099", f"{diagnostics.quote(text)} is not a capability of Linux", remedy)
     return bare
+
+
+def _container_user(node: Any) -> provisions.User:
+    text = fields.read_text(node, "a user like 1000:1000")
+    if 0 in {int(part) for part in text.split(":") if part.isascii() and part.isdigit()}:
+        why = "no container runs as root but under the exception program-users"
+        fields.refuse("E083", f"{diagnostics.quote(text)} is root: {why}", 'write for example "1000:1000"')
+    return provision_fields.read_user(node)
+
+
+def _limiting(size: int) -> int:
+    if size == 0:
+        why = "to the kernel and to engines 0 is no limit at all"
+        fields.refuse("E122", f"a size of 0 limits nothing: {why}", "write how much it is at most, like 64MiB")
+    return size
 
 
 def _device(node: Any) -> hardening.Device:
@@ -100,6 +105,18 @@ def listed(node: Any) -> Any:
     return [node] if isinstance(node, tree.Scalar) and node.value is not None else node
 
 
+User = Annotated[
+    provisions.User,
+    pydantic.PlainValidator(_container_user),
+    fields.schema(type=["string", "integer"], pattern="^[0-9]+(:[0-9]+)?$"),
+]
+"""The user that a container runs as, who is not root."""
+Limit = Annotated[
+    serving_fields.Size,
+    pydantic.AfterValidator(_limiting),
+    fields.schema(type="string", pattern=f"^0*[1-9][0-9]*({'|'.join(serving_fields.UNITS)})$"),
+]
+"""A size that is more than nothing."""
 Capability = Annotated[
     str, pydantic.PlainValidator(_capability), fields.schema(type="string", pattern="^(CAP_)?[A-Z_]+$")
 ]

@@ -1,18 +1,18 @@
 """What a manifest says of the container's confinement and deployment: ``security``, ``resources``, ``deploy``, ports and storage."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import pydantic
 from pydantic import Field
 
-from manifest import fields, hardening_fields, provision_fields, section, serving_fields
+from manifest import fields, hardening_fields, section
 
 
 class Tmpfs(section.Section):
     """A file system in memory."""
 
     model_config = section.or_shorthand("size", "Its size.")
-    size: serving_fields.Size = Field(
+    size: hardening_fields.Limit = Field(
         default=64 * 2**20, description="How much it holds at most.", json_schema_extra={"default": "64MiB"}
     )
     mode: fields.Mode = Field(
@@ -20,6 +20,13 @@ class Tmpfs(section.Section):
     )
     executable: fields.Boolean = Field(default=False, description="Programs may run from it.")
     _shorthand = pydantic.model_validator(mode="before")(section.from_scalar("size"))
+
+
+def _one_or_more(schema: dict[str, Any]) -> None:
+    """Tell an editor that one name need not stand in a list."""
+    item = schema.pop("items")
+    del schema["type"]
+    schema["anyOf"] = [item, {"type": "array", "items": item}]
 
 
 class FeatureException(section.Section):
@@ -30,7 +37,7 @@ class FeatureException(section.Section):
         description="Why the container needs it.", json_schema_extra={"minLength": 1}
     )
     inherits: Annotated[list[fields.Label], pydantic.BeforeValidator(hardening_fields.listed)] = Field(
-        default=[], description="Exceptions whose additions it has as well."
+        default=[], description="Exceptions whose additions it has as well.", json_schema_extra=_one_or_more
     )
     devices: list[hardening_fields.Device] = Field(
         default=[], description="Devices of the host: /dev/kfd, /dev/dri:rw."
@@ -60,7 +67,7 @@ class Security(section.Section):
     enforce: fields.Boolean = Field(
         default=False, description="The boot fails when the profile in force is not the one that is planned."
     )
-    user: provision_fields.User | None = Field(
+    user: hardening_fields.User | None = Field(
         default=None, description="The user that the container runs as, UID:GID; 1000:1000 by default."
     )
     tmpfs: dict[fields.FixedPath, Tmpfs] = Field(
@@ -75,13 +82,15 @@ class Security(section.Section):
 class Resources(section.Section):
     """What the container may use at most."""
 
-    memory: serving_fields.Size = Field(
+    memory: hardening_fields.Limit = Field(
         default=2**30,
         description="Memory, that of its file systems in memory included.",
         json_schema_extra={"default": "1GiB"},
     )
     cpus: hardening_fields.Cpus | None = Field(default=None, description="CPUs, 1.5 for one and a half.")
-    pids: hardening_fields.Pids = Field(default=1024, description="Processes and threads.")
+    pids: hardening_fields.Pids | None = Field(
+        default=None, description="Processes and threads; by default 1024, or what the programs need."
+    )
     files: hardening_fields.Files | None = Field(
         default=None, description="Descriptors of one process; by default 4096, or what the programs need."
     )

@@ -16,6 +16,7 @@ from manifest import (
     fields,
     hardening_fields,
     hardening_model,
+    launch_model,
     policy_fields,
     provision_fields,
     provision_model,
@@ -50,8 +51,8 @@ class WritableRoot(section.Section):
         default=None,
         description="What is mounted there: a `tmpfs`, or a `volume` that outlives the container; by default a volume where `mount: required`.",
     )
-    size: serving_fields.Size = Field(
-        default=0,
+    size: hardening_fields.Limit | None = Field(
+        default=None,
         description="How much it holds; by default 64MiB of a tmpfs, 1GiB of a volume.",
     )
     _shorthand = pydantic.model_validator(mode="before")(section.from_scalar("path"))
@@ -139,9 +140,15 @@ def _or_false(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [{"const": False}, *schema["anyOf"]]
 
 
+def _perhaps_imported(schema: dict[str, Any]) -> None:
+    """Leave it to `programs` whether a program has a command of its own."""
+    schema.pop("required")
+
+
 class Program(section.Section):
     """A program that supervisord runs."""
 
+    model_config = pydantic.ConfigDict(json_schema_extra=_perhaps_imported)
     command: readiness.Command = Field(
         description="The program and its arguments; no shell.", json_schema_extra={"minItems": 1}
     )
@@ -182,6 +189,12 @@ class Program(section.Section):
         default=None, description="The user it runs as, UID:GID; under the exception `program-users`."
     )
     ports: list[hardening_model.Port] = Field(default=[], description="The TCP ports that it listens on.")
+    fastcgi: launch_model.Fastcgi | None = Field(
+        default=None, description="The listening socket that supervisord makes and it finds as descriptor 0."
+    )
+    listener: launch_model.Listener | None = Field(
+        default=None, description="The events that supervisord tells it on its stdin."
+    )
 
 
 def _nothing(required: list[Any]) -> list[Any]:
@@ -224,6 +237,18 @@ class SignalTarget(section.Section):
     _shorthand = pydantic.model_validator(mode="before")(section.from_list("programs"))
 
 
+def _or_imported(schema: dict[str, Any]) -> None:
+    """Tell an editor that `from` may name files instead; what then is imported may be named without a command."""
+    path = {"type": "string", "minLength": 1}
+    [(pattern, program)] = schema["patternProperties"].items()
+    files = {"type": "array", "items": path, "minItems": 1}
+    meaning = "Files of supervisor's that programs are imported from."
+    schema["patternProperties"] = {f"^(?!from$){pattern.removeprefix('^')}": program}
+    schema["properties"] = {"from": {"anyOf": [path, files, program], "description": meaning}}
+    schema["if"] = {"properties": {"from": {"type": ["string", "array"]}}, "required": ["from"]}
+    schema["else"] = {"additionalProperties": {"required": ["command"]}}
+
+
 class Manifest(section.Section):
     """What one container is: everything that runs in it, is written, is exposed or is required."""
 
@@ -254,7 +279,9 @@ class Manifest(section.Section):
     deploy: hardening_model.Deploy = Field(
         default_factory=hardening_model.Deploy, description="What a cluster makes of it."
     )
-    programs: dict[fields.Label, Program] = Field(default={}, description="What runs, by name.")
+    programs: dict[fields.Label, Program] = Field(
+        default={}, description="What runs, by name.", json_schema_extra=_or_imported
+    )
     ready: serving_model.Readiness = Field(
         default_factory=serving_model.Readiness,
         description="What the container's readiness needs beside its programs.",

@@ -72,7 +72,7 @@ def is_program(subject: Subject, name: str, place: tree.Place, why_not_ours: str
         findings.add("E052", place, f"{quote(name)} is a program of bootseal itself: {why_not_ours}", remedy)
     elif name not in known:
         nearest = findings.nearest(name, known)
-        remedy = f"write `{nearest}`" if nearest else "name a program of this manifest"
+        remedy = f"write {quote(nearest)}" if nearest else "name a program of this manifest"
         message = f"unknown program {quote(name)}: nothing under `programs` has this name"
         findings.add("E052", place, message, remedy)
     return False

@@ -2,7 +2,7 @@
 
 import re
 
-from manifest import plan, provisions, serving_references
+from manifest import hardening_references, plan, provisions, serving_references
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -31,7 +31,7 @@ def problem(made: plan.Plan) -> str | None:
         return "the check of a program is not of a known kind"
     if any(name not in names for signal in made.signals for name in signal.programs):
         return "a signal is passed on to a program that does not exist"
-    if reason := _misfit(made) or serving_references.problem(made):
+    if reason := _misfit(made) or serving_references.problem(made) or hardening_references.problem(made):
         return reason
     if made.boot.on_failure not in {"exit", "hold"}:
         return "boot.on_failure is neither exit nor hold"
@@ -77,6 +77,8 @@ def _misfit(made: plan.Plan) -> str | None:
         for program in made.programs
     ):
         return "programs have users exactly under the exception program-users"
+    if any((program.ready.kind == plan.PROTOCOL) > (program.listener is not None) for program in made.programs):
+        return "the readiness of a program is an event listener's, and it is none"
     if any(program.user is not None and 0 in {program.user.uid, program.user.gid} for program in made.programs):
         return "a program's user is root"
     return None

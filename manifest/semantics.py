@@ -1,12 +1,25 @@
 """The rules that look at several values at once: names, roots, what is required.
 
-Order is judged in ``order``; readiness, failure and signals in ``policy``; secrets in ``custody``; users in ``users``; what is served in ``serving_rules``.
+Order is judged in ``order``; readiness, failure and signals in ``policy``; secrets in ``custody``; users in ``users``; what is served in ``serving_rules``; exceptions in ``hardening_judge``; ports in
+``port_judge``; secrets that were written down in ``literal_secrets``; what a cluster makes of it in ``deploy_judge``.
 Pure functions over a sound manifest; each says where it looks and which code of ``manifest.rules`` it gives.
 """
 
 from collections.abc import Iterable, Iterator
 
-from manifest import custody, diagnostics, order, policy, serving_rules, tree, users
+from manifest import (
+    custody,
+    deploy_judge,
+    diagnostics,
+    hardening_judge,
+    literal_secrets,
+    order,
+    policy,
+    port_judge,
+    serving_rules,
+    tree,
+    users,
+)
 from manifest.diagnostics import Findings, quote
 from manifest.structure import Subject
 
@@ -67,7 +80,7 @@ def _check_artifacts(subject: Subject, findings: Findings) -> None:
                 nearest = findings.nearest(artifact, known)
                 used.add(nearest or artifact)
                 place = tree.place_of(subject.root, ("programs", name, "artifacts", index))
-                remedy = f"write `{nearest}`" if nearest else "define it under `artifacts`"
+                remedy = f"write {quote(nearest)}" if nearest else "define it under `artifacts`"
                 findings.add(
                     "E057",
                     place,
@@ -143,5 +156,9 @@ _RULES = (
     users.check,
     _check_required,
     serving_rules.check,
+    hardening_judge.check,
+    port_judge.check,
+    literal_secrets.check,
+    deploy_judge.check,
     _check_writable,
 )

@@ -71,7 +71,7 @@ def _check_token(subject: Subject, findings: Findings) -> None:
     known = subject.names("secrets")
     if token.secret is not None and token.secret not in known:
         nearest = findings.nearest(token.secret, known)
-        remedy = f"write `{nearest}`" if nearest else "define it under `secrets`"
+        remedy = f"write {quote(nearest)}" if nearest else "define it under `secrets`"
         message = f"unknown secret {quote(token.secret)}: nothing under `secrets` has this name"
         findings.add("E078", _place(subject, *_DETAIL, "token", "secret"), message, remedy)
 

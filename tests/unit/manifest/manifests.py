@@ -12,7 +12,7 @@ boot:
   strict: true
   writable:
     - {path: /workspace, mode: "0750", from: /opt/app/skel, mount: required}
-    - /var/lib/app
+    - {path: /var/lib/app, storage: tmpfs, size: 8MiB}
   seal_timeout: 1m30s
   on_failure: hold
   environment: [DATABASE_URL]
@@ -43,6 +43,7 @@ programs:
     after: {api: {is: started, bind: true}, migrate: ready}
     ready: {http: {url: "http://localhost:9090/x?y", status: 200-399, headers: {Host: a}, body: "o+k", socket: "${run}/h.sock", timeout: 2s}}
     live: {exec: {command: [ping, "${here}/x"], timeout: 3s}, period: 5s, timeout: 4s, failures: 2, successes: 2, restart: true}
+    ports: [{listen: "0.0.0.0:9090", expose: true}, "127.0.0.1:9092"]
 stop: {drain: 5s, grace: 60s}
 signals: {USR1: [helper], HUP: {programs: [api, helper], as: WINCH}}
 secrets:
@@ -60,6 +61,25 @@ ready:
     relay: {tcp: {address: "10.0.0.5:7777", timeout: 2s}, period: 3s, failures: 2, successes: 4, required: false}
     broker: {unix: "${writable:/var/lib/app}/b.sock"}
   settle: 5s
+features: [scanner, desktop]
+security:
+  enforce: true
+  user: "2000:3000"
+  tmpfs: {/cache: {size: 32MiB, mode: "0700", executable: true}, /run/user: 16MiB}
+  seccomp: {deny: [unshare]}
+  exceptions:
+    desktop: a screen
+    scanner:
+      reason: raw sockets
+      inherits: [desktop]
+      devices: ["/dev/x:rw"]
+      tmpfs: {/scan: 16MiB}
+      capabilities: [NET_RAW]
+      acknowledge: [NET_RAW]
+      groups: [video, 7]
+      runtime: kata
+      gpu: amd
+resources: {memory: 2GiB, cpus: 1.5, pids: 256, files: 8192}
 observability: {log_level: debug, otlp_endpoint: "http://collector:4318/x/"}
 logs: prefixed
 """

@@ -58,7 +58,10 @@ KEYS = [
     "http", "tcp", "unix", "exec", "file", "log", "notify", "fd", "watchdog", "url", "status", "headers", "body", "socket", "address",
     "live", "period", "failures", "successes", "restart", "on_exit", "on_fatal", "backoff", "cap", "reset", "limit", "within", "is",
     "bind", "drain", "grace", "signals", "HUP", "USR1", "as", "detail", "token", "secret", "secrets", "generate", "liveness_deadline",
-    "mounts", "checks", "settle", "free", "writable", "mounted", "observability", "log_level", "otlp_endpoint", "logs", "(list)", "bootstrap", "x", "", "A B", "é", "no", "1",
+    "mounts", "checks", "settle", "free", "writable", "mounted", "observability", "log_level", "otlp_endpoint", "logs", "features", "security",
+    "enforce", "user", "tmpfs", "size", "executable", "seccomp", "deny", "exceptions", "reason", "inherits", "devices", "capabilities",
+    "acknowledge", "groups", "runtime", "gpu", "resources", "memory", "cpus", "pids", "files", "deploy", "kind", "replicas", "ports", "expose",
+    "storage", "desktop", "gpu-cuda", "gaussian-splatting", "playwright", "program-users", "(list)", "bootstrap", "x", "", "A B", "é", "no", "1",
 ]  # fmt: skip
 VALUES = [
     1, 0, -1, 2, 1.5, True, False, None, "", "api", "db", "/opt", "/opt/x", "/", "relative", "10s", "1h", "0s", "9999h", "hold", "0755",
@@ -67,6 +70,8 @@ VALUES = [
     "started", "ready", "exit", "degrade", "restart", "http://127.0.0.1:80/x", "http://[::1]/", "http://[", "http://a:b/", "200-399", 204,
     "(a+)+", "a|b", "\\d+ ready", "(" * 99, "${run}/x", "${run}/bootstrap.done", "WINCH", 5432, 3, "250ms",
     "none", "100MiB", "100M", "info", "json", "http://collector:4318", "ftp://x", "127.0.0.1:8081", "0.0.0.0:80",
+    "desktop", "gpu-cuda", "gaussian-splatting", "playwright", "program-users", "SYS_ADMIN", "CAP_NET_RAW", "ALL", "/dev/x:rw", "/dev", "volume",
+    "tmpfs", "statefulset", "nvidia", "unshare", "1000:1000", 16, 1024, "64MiB", "/run", "/tmp", "/usr",
 ]  # fmt: skip
 scalars = strategies.sampled_from(VALUES)
 trees = strategies.recursive(
@@ -131,6 +136,26 @@ def test_a_sound_manifest_with_bytes_changed(data: strategies.DataObject) -> Non
         at = data.draw(strategies.integers(0, len(text) - 1))
         text[at : at + data.draw(strategies.integers(0, 3))] = data.draw(strategies.binary(max_size=3))
     judge(bytes(text))
+
+
+@pytest.mark.parametrize(
+    ("section", "user"),
+    [
+        ("programs: {'a\t1': {command: [a]}", "b: {command: [b], after: [a1]}}"),
+        ("artifacts: {'a\t1': /a}\nprograms: {b: {command: [b]", "artifacts: [a1]}}"),
+        (
+            "secrets: {'a\t1': {generate: 16}}\nprograms: {b: {command: [b]}}\nidentity:",
+            "{keys: {nostr: {secret: a1}}}",
+        ),
+        (
+            "secrets: {'a\t1': {generate: 16}}\nprograms: {b: {command: [b]}}\nprobes:",
+            "{detail: {token: {secret: a1}}}",
+        ),
+    ],
+)
+def test_a_name_that_is_odd_is_shown_printably_where_it_is_the_nearest(section: str, user: str) -> None:
+    between = "" if section.endswith(":") else ","
+    judge(f"version: 1\nname: x\n{section}{between} {user}\n".encode())
 
 
 def test_a_sound_manifest_cut_off_anywhere() -> None:

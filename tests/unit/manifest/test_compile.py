@@ -298,7 +298,7 @@ def test_a_relocated_boot_is_as_strict_as_asked(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_relocated_boot_listens_on_loopback_or_where_asked(tmp_path: pathlib.Path) -> None:
-    text = manifests.SMALL + 'probes: {listen: "0.0.0.0:80"}\n'
+    text = manifests.SMALL + 'probes: {listen: "0.0.0.0:8080"}\n'
     assert compiled(tmp_path, text, compiling.BuildOptions(relocation=UP)).probes.host == "127.0.0.1"
     asked = dataclasses.replace(UP, listen="127.0.0.9:8099")
     made = compiled(tmp_path, text, compiling.BuildOptions(relocation=asked))

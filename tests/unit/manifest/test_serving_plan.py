@@ -64,7 +64,7 @@ def test_an_ipv4_mapped_address_is_the_ipv4_address(spelled: str, tmp_path: path
 
 
 def test_loopback_is_loopback_however_it_is_spelled(tmp_path: pathlib.Path) -> None:
-    more = 'probes: {listen: "[::ffff:127.0.0.1]:80", detail: "[::ffff:127.0.0.1]:81"}\n'
+    more = 'probes: {listen: "[::ffff:127.0.0.1]:8080", detail: "[::ffff:127.0.0.1]:8081"}\n'
     assert manifests.load(tmp_path, manifests.SMALL + more).diagnostics == ()
     assert exposure.exposed_ports(compiled(tmp_path, more)) == ()
 
