@@ -6,6 +6,7 @@ Rules
   place underlined.
 * They stand in the order of the source. Beyond ``SHOWN`` they are counted, not shown.
 * What comes from the manifest is shown bounded and without control characters: a manifest cannot write to a terminal.
+* A secret that was found in the manifest (``SECRET_CODES``) is shown as asterisks, wherever its line of source is shown.
 """
 
 import dataclasses
@@ -19,6 +20,8 @@ from typing import Any
 from manifest import tree
 
 SHOWN = 100
+SECRET_CODES = frozenset({"W010"})
+"""The codes whose place is a secret."""
 _WIDEST = 120
 _NEAREST = 200
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
@@ -81,9 +84,10 @@ class Findings:
         return tuple(sorted(dict.fromkeys(self._found), key=_position))
 
 
-def _position(diagnostic: Diagnostic) -> tuple[int, int, str]:
+def _position(diagnostic: Diagnostic) -> tuple[str, int, int, str]:
     place = diagnostic.place
-    return (place.line, place.column, diagnostic.code) if place else (0, 0, diagnostic.code)
+    path = place.file.path if place and place.file else ""
+    return (path, place.line, place.column, diagnostic.code) if place else ("", 0, 0, diagnostic.code)
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
@@ -113,7 +117,7 @@ def lines_of(text: str) -> list[str]:
 def render(diagnostics: Iterable[Diagnostic], path: str, text: str) -> str:
     """Return ``diagnostics`` of the manifest ``path`` with the source ``text`` for a person to read."""
     every = list(diagnostics)
-    lines = lines_of(text)
+    lines = _shown_lines(every, text)
     blocks = [_block(diagnostic, path, lines) for diagnostic in every[:SHOWN]]
     if len(every) > SHOWN:
         blocks.append(f"{path}: and {len(every) - SHOWN} more")
@@ -138,7 +142,9 @@ def _block(diagnostic: Diagnostic, path: str, lines: list[str]) -> str:
     place = diagnostic.place
     if place is None:
         return f"{path}: {diagnostic}"
-    head = f"{path}:{place.line}:{place.column}: {diagnostic}"
+    if place.file is not None:
+        path, lines = place.file.path, list(place.file.lines)
+    head = "".join(map(_one_cell, f"{path}:{place.line}:{place.column}: {diagnostic}"))
     line = lines[place.line - 1] if place.line <= len(lines) else ""
     if not line.strip():
         return head
@@ -172,12 +178,25 @@ def _cells(text: str) -> int:
 
 def to_json(diagnostics: Iterable[Diagnostic], path: str, text: str) -> list[dict[str, Any]]:
     """Return ``diagnostics`` as plain JSON values for tools; the line of source comes with each."""
+    every = list(diagnostics)
+    lines = _shown_lines(every, text)
+    return [_json_of(diagnostic, path, lines) for diagnostic in every]
+
+
+def _shown_lines(diagnostics: Iterable[Diagnostic], text: str) -> list[str]:
+    """Return the lines of ``text`` as they may be shown."""
     lines = lines_of(text)
-    return [_json_of(diagnostic, path, lines) for diagnostic in diagnostics]
+    for place in (one.place for one in diagnostics if one.code in SECRET_CODES):
+        if place is not None and place.file is None and place.line <= len(lines):
+            line, first = lines[place.line - 1], place.column - 1
+            lines[place.line - 1] = line[:first] + "*" * place.width + line[first + place.width :]
+    return lines
 
 
 def _json_of(diagnostic: Diagnostic, path: str, lines: list[str]) -> dict[str, Any]:
     place = diagnostic.place
+    if place is not None and place.file is not None:
+        path, lines = place.file.path, list(place.file.lines)
     return {
         "file": path,
         "line": place.line if place else None,

@@ -4,456 +4,52 @@ Rules
 -----
 * A code means one thing for ever: it is never reused, and a rule that goes away leaves a gap.
 * ``E…`` stops the build, ``W…`` does not.
-* E00x and E01x concern the file and its YAML, E02x and E03x single values, E04x expressions, E05x and E06x what several
-  values say together.
+* E00x and E01x concern the file and its YAML, E02x and E03x single values, E04x expressions, from E05x on what several
+  values say together. ``GROUPS`` says what each is about.
+* Each has an example (``manifest.explained``) that gives it, and is tested to.
 """
 
-from manifest import adoption_rules, hardening_rules, port_rules
+from manifest import adoption_rules, hardening_rules, port_rules, program_rules, value_rules
+from manifest.explained import example, shelf
 from manifest.rule import Rule
 
-_TABLE = (
-    Rule(
-        "E001",
-        "the manifest cannot be read",
-        "A manifest is a regular file, or a link to one. A FIFO, a device or a directory is refused at once, "
-        "so that a build never hangs.",
-    ),
-    Rule("E002", "the manifest is too large", "A manifest has at most 1 MiB. More is almost always the wrong file."),
-    Rule(
-        "E003",
-        "the manifest is not text",
-        "A manifest is UTF-8, with or without a byte-order mark, and holds no control characters but tab and "
-        'line breaks. Write others escaped in double quotes: `"\\x1b"`.',
-    ),
-    Rule(
-        "E004",
-        "the manifest is empty",
-        "An empty file never stands for an empty manifest: it is more often a failed copy.",
-    ),
-    Rule(
-        "E005",
-        "not YAML",
-        "The usual causes: a tab in the indentation, text that holds `: ` or begins with one of ``@`%&*!|>`` "
-        "and is not quoted, a backslash in double quotes (write a regular expression in single ones), a bracket or quote that is "
-        "never closed.",
-    ),
-    Rule(
-        "E006",
-        "a second document",
-        "A manifest is one YAML document. What follows `---` or `...` would be ignored silently.",
-    ),
-    Rule(
-        "E007",
-        "the manifest is not a mapping",
-        "At the top a manifest has keys: `version`, `name`, `programs` and so on.",
-    ),
-    Rule("E008", "nested too deeply", "At most 50 collections are nested within each other, aliases expanded."),
-    Rule(
-        "E009",
-        "too many values",
-        "At most 100 000 values, aliases expanded: a few lines of aliases of aliases can stand for billions.",
-    ),
-    Rule("E010", "duplicate key", "YAML readers keep the last of two equal keys and drop the other without a word."),
-    Rule("E011", "a key is not text", "A key is a name. A list, a mapping or nothing at all cannot be one."),
-    Rule(
-        "E012",
-        "a tag",
-        "Tags (`!!str`, `!!python/object`) tell a YAML reader to build something else. A manifest is plain "
-        "data; quotes make text.",
-    ),
-    Rule(
-        "E013",
-        "a merge key",
-        "`<<` is not part of YAML 1.2, and what overrides what is easily misread. An anchor and an alias for "
-        "a whole value are allowed.",
-    ),
-    Rule(
-        "E014",
-        "unknown or circular alias",
-        "An alias `*name` stands after the value with the anchor `&name`, and outside it.",
-    ),
-    Rule(
-        "E020",
-        "unknown key",
-        "A key that nothing reads is a misspelling or belongs to another version. It is never ignored.",
-    ),
-    Rule("E021", "missing key", "The key is required and has no default."),
-    Rule(
-        "E022",
-        "the wrong kind of value",
-        "A list stands where a mapping belongs, or text where a list belongs, and so on.",
-    ),
-    Rule(
-        "E023",
-        "neither true nor false",
-        "Only `true` and `false`, unquoted, are booleans. YAML 1.1 also takes `yes`, `no`, `on` and `off` for "
-        "booleans, and YAML 1.2 takes them for text; so they are neither here.",
-    ),
-    Rule(
-        "E024",
-        "not a whole number in the range",
-        "Digits without a leading zero, unquoted, within the range that is named.",
-    ),
-    Rule(
-        "E025",
-        "no value",
-        'Nothing, `~` and `null` are no value. Leave the key out to have its default; write `""` for empty text.',
-    ),
-    Rule("E026", "not one of the choices", "The value is one of a few words, which the message names."),
-    Rule(
-        "E027",
-        "not a duration in the range",
-        "A duration has a unit: `250ms`, `10s`, `2m`, `1h`, `1m30s`. A bare number is refused, because half "
-        "of its readers would take it for milliseconds. supervisord waits whole seconds before it kills, so a "
-        "stop timeout has no fraction.",
-    ),
-    Rule(
-        "E028",
-        "not a name",
-        "Names of containers, programs, secrets and artifacts are DNS-1123 labels: at most 63 of a-z, 0-9 and `-`, "
-        "neither first nor last a `-`. They are safe in host names, file names, metrics and supervisord's "
-        "configuration alike.",
-    ),
-    Rule(
-        "E029",
-        "not an absolute normal path",
-        "A path begins with `/` and holds no `.`, `..` or `//` and no `/` at its end, so that it can be "
-        "compared, and walked without surprise. `${here}/x` is beside the manifest.",
-    ),
-    Rule(
-        "E030",
-        "not a mode",
-        "Permission bits are three octal digits, with or without a leading 0, or four whose first is 1 to 3. "
-        "The owner's bits are 7: a writable root that its owner cannot use is of no use.",
-    ),
-    Rule(
-        "E031",
-        "the command is text",
-        "A command is a list, one item an argument. No shell splits it; write `[sh, -c, …]` where one is wanted.",
-    ),
-    Rule("E032", "the command names no program", "A command has at least one item, and the first is not empty."),
-    Rule(
-        "E033",
-        "text that cannot be passed on",
-        "No argument, variable or path of Linux holds a NUL byte, and none half of a surrogate pair.",
-    ),
-    Rule(
-        "E034",
-        "not the name of an environment variable",
-        "A name is made of letters, digits and `_`, and does not begin with a digit.",
-    ),
-    Rule(
-        "E035",
-        "a reserved environment variable",
-        "Names that begin with `BOOTSEAL_` or `SUPERVISOR_` are set by bootseal and supervisord.",
-    ),
-    Rule(
-        "E036",
-        "not an address to listen on",
-        "An address is `IP:PORT`, or `[IPv6]:PORT`. A host name would have to be looked up at boot, and boot "
-        "looks nothing up.",
-    ),
-    Rule(
-        "E037",
-        "unsupported version",
-        "This bootseal reads version 1. A manifest of another version may mean something else.",
-    ),
-    Rule(
-        "E038",
-        "`required` is not empty",
-        "`required: []` says that no program is required. Which are is said in the programs.",
-    ),
-    Rule(
-        "E039",
-        "not a URL that can be checked",
-        "A check runs inside the container: plain `http`, an IP address or `localhost` (which is 127.0.0.1), a port, a path and "
-        "a query. No name is looked up, no expression is replaced, and who is asking is said in `headers`.",
-    ),
-    Rule(
-        "E040",
-        "not an expression",
-        "There are `${here}`, `${run}`, `${writable:/path}` and, in a program, `${secret:NAME}`. A lone `$` is itself; `$${` is a "
-        "literal `${`.",
-    ),
-    Rule("E041", "not a writable path", "`${writable:/path}` names a path of `boot.writable`, or one beneath it."),
-    Rule(
-        "E042",
-        "an expression where none is allowed",
-        "The paths of writable roots and of the identity store are what expressions refer to, so they are written out; so are "
-        "those of `ready.mounts`, which move with them.",
-    ),
-    Rule(
-        "E043",
-        "a path that is elsewhere",
-        "`bootseal up` moves writable roots below a directory of its own. `${writable:/path}` is right there "
-        "and in the container.",
-    ),
-    Rule("E044", "not a status", "A status of HTTP is 100 to 599; a range is two of them, `200-399`."),
-    Rule(
-        "E045",
-        "not a header",
-        "The name of a header is letters, digits and a few signs (RFC 9110, 5.6.2); its value is printable ASCII on one line.",
-    ),
-    Rule(
-        "E046",
-        "not an address to connect to",
-        "An address is `IP:PORT`, `[IPv6]:PORT`, or a port alone, which is one of 127.0.0.1.",
-    ),
-    Rule(
-        "E047",
-        "not a regular expression",
-        "The syntax is that of Python's `re`, at most 512 characters. `.` `(` `[` `+` and their like stand for "
-        "themselves behind a backslash.",
-    ),
-    Rule(
-        "E048",
-        "a regular expression that could take without end",
-        "PID 1 runs it on whatever the program prints. So it holds no repeat without a bound (`*`, `+`, `{2,}`) around "
-        "another repeat or a choice, at most two such repeats for a line of output and one for the body of an answer, few "
-        "ways to match what is bounded, no back-reference and no looking around.",
-    ),
-    Rule("E049", "a signal for nobody", "A signal that is passed on names the programs that get it."),
-    Rule(
-        "E050",
-        "a reserved program name",
-        "`probes`, `bootstrap` and `bootstrap-seal` are bootseal's own programs.",
-    ),
-    Rule("E051", "too many programs", "At most 1000 programs."),
-    Rule(
-        "E052",
-        "unknown program",
-        "`after`, `signals` and `secrets.*.programs` name programs of this manifest. bootseal's own cannot be waited for: they "
-        "start first, and the seal last. Neither do they get signals or secrets.",
-    ),
-    Rule("E053", "a program after itself", "It would wait for itself for ever."),
-    Rule("E054", "the same twice in a list", "The second adds nothing, and is more often a slip for another name."),
-    Rule("E055", "programs wait for each other", "None of the circle could ever start."),
-    Rule(
-        "E056",
-        "`ready` in a one-shot",
-        "A one-shot is ready when it has exited 0, and there is nothing else to say about it.",
-    ),
-    Rule("E057", "unknown artifact", "A program's `artifacts` are names under the manifest's `artifacts`."),
-    Rule("E058", "a writable root twice", "Two entries for one path could differ in mode and content."),
-    Rule(
-        "E059",
-        "writable and immutable overlap",
-        "Nothing is both, neither a path of `boot.writable` nor one of `ready.mounts` that must be writable. The run directory is "
-        "written by bootseal itself and can be neither.",
-    ),
-    Rule(
-        "E060",
-        "the identity store is not writable",
-        "Keys are written there at the first boot, so it lies under a path of `boot.writable`.",
-    ),
-    Rule(
-        "E061",
-        "no program is required",
-        "A container that requires nothing is ready when nothing runs. If that is meant, `required: []` says so.",
-    ),
-    Rule(
-        "E062",
-        "`required: []` and a required program",
-        "The one says that no program is required, the other that one is.",
-    ),
-    Rule(
-        "E063",
-        "two listeners on one port",
-        "The probes, the metrics and detail need a port each, where metrics and detail have an address of their own. Detail on "
-        "exactly the probes' address is served there, to all their clients.",
-    ),
-    Rule(
-        "E064",
-        "supervisord cannot carry it",
-        "supervisord looks the program up, and enters its directory, by what its configuration says: "
-        "printable ASCII on one line. Arguments and the environment are free of this: they do not go through "
-        "the configuration.",
-    ),
-    Rule(
-        "E065",
-        "two kinds of proof",
-        "A program is proven ready in one way, and checked in one way afterwards; so is each of `ready.checks`. Two would leave "
-        "open whether one or both must hold; a command (`exec`) of a program can ask for both.",
-    ),
-    Rule(
-        "E066",
-        "a key of another kind of proof",
-        "`for` says how long a program has to run, so it belongs to `running`; `watchdog` is a part of `notify`. Beside "
-        "another kind it would do nothing.",
-    ),
-    Rule(
-        "E067",
-        "`live` without a check",
-        "What goes on being checked is a check from outside: `http`, `tcp`, `unix` or `exec`, in `live` or in `ready`.",
-    ),
-    Rule(
-        "E068",
-        "a one-shot that is to be restarted",
-        "A one-shot runs once, and how it ended stands: the container ends, or goes on without it. `start_retries` tries again "
-        "only what could not be executed at all.",
-    ),
-    Rule(
-        "E069",
-        "`bind` and a one-shot",
-        "What is bound stops and starts with what it comes after. A one-shot ends by design, and must not run again.",
-    ),
-    Rule(
-        "E070",
-        "a file that cannot prove readiness",
-        "PID 1 removes the file before each start: one that is left from an earlier run proves nothing. So it lies where "
-        "programs may write, beneath a path of `boot.writable` or in the run directory, and is none of bootseal's own. Where "
-        "programs have users, the path of `boot.writable` belongs to the program's.",
-    ),
-    Rule(
-        "E071",
-        "one file for two programs",
-        "Each would remove the other's proof, and either could make both ready.",
-    ),
-    Rule("E072", "pauses that shrink", "`cap` is the longest pause between restarts and `backoff` the first."),
-    Rule(
-        "E073",
-        "a stop that takes longer than is allowed",
-        "`stop.grace` is what whoever runs the container waits before it kills it (terminationGracePeriodSeconds, "
-        "`docker stop -t`). A stop is the drain, then rank after rank the longest timeout and a second to die, then the "
-        "probe server; what does not fit would be killed in the middle.",
-    ),
-    Rule("E074", "`live` in a one-shot", "A one-shot that is ready has ended, and nothing is left to check."),
-    Rule("E075", "a signal for a one-shot", "It has ended when the signal comes."),
-    Rule(
-        "E076",
-        "a socket's path that is too long",
-        "An AF_UNIX address holds 107 bytes (unix(7)). `bootseal up` makes paths longer.",
-    ),
-    Rule(
-        "E077",
-        "a secret's source",
-        "A secret comes from one place: `generate`, `file`, `mounted` or `variable`. Only `variable` and `generate` go together: "
-        "what the variable does not say is generated. A second source would hide that the first is gone.",
-    ),
-    Rule("E078", "unknown secret", "Names refer to what is under `secrets`."),
-    Rule(
-        "E079",
-        "a secret that the program does not get",
-        "`${secret:NAME}` is the path of a file in the program's own directory of secrets. It is there for the programs that "
-        "the secret names, and for no other.",
-    ),
-    Rule("E080", "one variable, two values", "A program would get one of them, and nobody could say which."),
-    Rule(
-        "E081",
-        "a secret that every program would inherit",
-        "`boot.environment` hands a variable of the container to all programs, as HOME, TZ, LC_* and a few more are in any case. "
-        "One that holds a secret is for those alone that the secret names.",
-    ),
-    Rule("E082", "a key from two places", "A key that is in neither must be an error, so there can be only one."),
-    Rule(
-        "E083",
-        "users without their exception",
-        "PID 1 gives programs and directories to other users exactly under `security.exceptions.program-users`, where it is "
-        "root. There every program has a user, and none is root.",
-    ),
-    Rule(
-        "E084",
-        "a verification without a lock",
-        "`digest` and `metadata` compare what is there at boot with `closures.lock`, which `bootseal lock` writes beside the "
-        "manifest.",
-    ),
-    Rule(
-        "E085",
-        "a lock that does not fit",
-        "`closures.lock` is damaged, or was written for other artifacts than the manifest now has. What is not locked cannot be "
-        "verified.",
-    ),
-    Rule(
-        "E086",
-        "an exception without a reason",
-        "An exception weakens the container; whoever reviews it must see what for.",
-    ),
-    Rule(
-        "E087",
-        "a key from a generated secret",
-        "It would be another key at each boot, without a word: another identity. Without `file` and `secret` a key is kept in "
-        "`identity.store`.",
-    ),
-    Rule(
-        "E088",
-        "a token's source",
-        "The token that guards detail comes from one place, `file` or `secret`. From none, nobody could ever show it.",
-    ),
-    Rule(
-        "E089",
-        "a token that guards nothing",
-        "`detail: none` is served on the unix socket in the run directory alone, which answers processes of our user and root's "
-        "and asks for no token.",
-    ),
-    Rule("E090", "a mount twice", "Two entries for one path could differ in what they need."),
-    Rule(
-        "E091",
-        "not a size",
-        "A size is a whole number with one of the units B, KiB, MiB, GiB and TiB (powers of 1024), or 0; at most 1024TiB. `100M` is "
-        "100 000 000 bytes to some and 104 857 600 to others, and so it is neither here.",
-    ),
-    Rule(
-        "E092",
-        "not an endpoint",
-        "The boot's trace is sent to `http://HOST:PORT` or `https://HOST:PORT`, behind which a path may stand. This is the one place "
-        "where a host may be a name: nothing waits for the answer. It holds no user, no query and no fragment.",
-    ),
-    Rule(
-        "E093",
-        "a command as the container's check",
-        "A command runs as somebody, with an environment and a directory; a program has those, the container has not. A program "
-        "of its own can run it and be ready when it passed.",
-    ),
-    Rule("E094", "a check that checks nothing", "Each of `ready.checks` is one of `http`, `tcp` and `unix`."),
-    Rule(
-        "E095",
-        "too many requirements",
-        "At most 100 of `ready.mounts` and 100 of `ready.checks`: each is looked at again and again, and /ready names all that are missing.",
-    ),
-    Rule(
-        "W001",
-        "a required program after an optional one",
-        "The required one starts only when the optional one is ready, or is stopped with it. So the container is not ready without "
-        "it, whatever the manifest says.",
-    ),
-    Rule("W002", "an artifact that no program uses", "It is verified at boot, and nothing says what for."),
-    Rule(
-        "W003",
-        "`live` restarts what is not started again",
-        "`live.restart` kills the program; what follows an end is decided by `on_exit`, and here that is not a restart.",
-    ),
-    Rule(
-        "W004",
-        "a start that may outlast the boot",
-        "The boot fails when a required program is not ready within boot.seal_timeout, however long it was given.",
-    ),
-    Rule("W005", "a secret that nobody gets", "It is read or made at each boot, and nothing says what for."),
-    Rule(
-        "W006",
-        "two programs of one user",
-        "The kernel keeps users apart, not programs: two of one user can read, change and stop each other.",
-    ),
-    Rule(
-        "W007",
-        "a required program that needs an optional artifact",
-        "When the artifact cannot be used the program is held back, and the boot fails: the artifact is not optional.",
-    ),
-    Rule(
-        "W008",
-        "users that `bootseal up` does not apply",
-        "`up` needs no root, so all programs run as whoever calls it. In the container they are apart.",
-    ),
-    Rule(
-        "W009",
-        "detail that anybody may read",
-        "Detail shows how the container is built, what fails in it, and the last lines of programs that did. Beyond loopback a token says "
-        "who may read it; where it is absent, only the network does.",
-    ),
-)
-
-_TABLES = (*_TABLE, *hardening_rules.TABLE, *port_rules.TABLE, *adoption_rules.TABLE)
+_GENERAL = (*value_rules.TABLE, *program_rules.TABLE)
+_TABLES = (*_GENERAL, *hardening_rules.TABLE, *port_rules.TABLE, *adoption_rules.TABLE)
 RULES: dict[str, Rule] = {rule.code: rule for rule in sorted(_TABLES, key=lambda rule: rule.code)}
 """Every rule by its code."""
+
+_RANGES = {
+    "The file and its YAML": ("E001-E014",),
+    "Single keys and values": ("E020-E039",),
+    "Expressions, checks and signals": ("E040-E049",),
+    "Programs: names, order, readiness, restarts, stops": ("E050-E057", "E061-E062", "E064-E076", "W001", "W003-W004"),
+    "Directories and artifacts": ("E058-E060", "E084-E085", "W002", "W007"),
+    "Secrets, keys and users": ("E077-E083", "E086-E087", "W005-W006", "W008"),
+    "Probes, requirements and what is told": ("E063", "E088-E095", "W009"),
+}
+_OF_TABLES = {
+    "Features, exceptions and limits": hardening_rules.TABLE,
+    "Ports, secrets that were written down, deployment": port_rules.TABLE,
+    "Existing configurations": adoption_rules.TABLE,
+}
+
+
+def _grouped() -> dict[str, tuple[Rule, ...]]:
+    found = {title: tuple(rule for rule in _GENERAL if _is_in(rule.code, spans)) for title, spans in _RANGES.items()}
+    return {title: tuple(sorted(table, key=lambda rule: rule.code)) for title, table in (found | _OF_TABLES).items()}
+
+
+def _is_in(code: str, spans: tuple[str, ...]) -> bool:
+    return any(span[:4] <= code <= span[-4:] for span in spans)
+
+
+GROUPS: dict[str, tuple[Rule, ...]] = _grouped()
+"""The rules by what they are about; each stands once."""
+
+
+def group_of(code: str) -> str:
+    """Return the title of the group that ``code`` is in."""
+    return next(title for title, found in GROUPS.items() if any(rule.code == code for rule in found))
 
 
 def document() -> str:
@@ -463,7 +59,36 @@ def document() -> str:
         "",
         "What `bootseal check` and `bootseal build` can say about a manifest. `E…` stops the build, `W…` does not. A code",
         "means one thing for ever.",
+        "",
+        "Each is explained by an example: with the lines that begin with `-` it is what is wrong, with those that begin with `+`",
+        "instead it is right. `bootseal rules CODE` prints the same, and `bootseal rules` all codes.",
+        "",
     ]
+    for title, found in GROUPS.items():
+        codes = ", ".join(f"[{rule.code}](#{_anchor(rule)})" for rule in found)
+        lines.append(f"* {title}: {codes}")
     for rule in RULES.values():
-        lines += ["", f"## {rule.code}: {rule.title}", "", rule.explanation]
+        lines += ["", f"## {rule.code}: {rule.title}", "", rule.explanation, *_example(shelf.EXAMPLES.get(rule.code))]
     return "\n".join(lines) + "\n"
+
+
+def _anchor(rule: Rule) -> str:
+    """Return what a page of markdown calls the rule's heading (GitHub's way: letters, digits, - and _ stay)."""
+    text = f"{rule.code}: {rule.title}".lower()
+    return "".join(one for one in text.replace(" ", "-") if one.isalnum() or one in "-_")
+
+
+def _example(found: example.Example | None) -> list[str]:
+    """Return the lines of an example; none where nobody wrote one yet."""
+    if found is None:
+        return []
+    lines = []
+    for name, text in found.listings.items():
+        what = (
+            f"In a shell, where `{example.MANIFEST}` is to be:" if name == example.SCRIPT else f"`{name}`, beside it:"
+        )
+        if name == example.MANIFEST:
+            what = "With `bootseal up`:" if found.up else ""
+        lines += ["", what] if what else []
+        lines += ["", "```diff", *text.splitlines(), "```"]
+    return [*lines, "", found.note] if found.note else lines

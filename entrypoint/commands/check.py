@@ -30,6 +30,8 @@ def check(file: str, output: str) -> None:
         click.echo(diagnostics.dump(value))
     else:
         click.echo(diagnostics.render(result.diagnostics, shown, result.text), nl=False, err=True)
+        if codes := sorted({one.code for one in result.diagnostics}):
+            click.echo(f"see `bootseal rules {' '.join(codes[:5])}` for why, and for examples", err=True)
         if found:
             noun = "program" if len(programs) == 1 else "programs"
             click.echo(f"{shown}: ok, {len(programs)} {noun}, {required} required")

@@ -226,7 +226,7 @@ def test_schema_prints_or_writes_the_schema(tmp_path: pathlib.Path, capsys: pyte
     ("argv", "says"),
     [
         (["chek"], "did you mean 'check'?"),
-        (["zzzz"], "there are check, lock, build"),
+        (["zzzz"], "there are init, adopt, check"),
         (["check"], "Missing argument 'FILE'"),
         (["check", "--nope", "x"], "No such option"),
         (["check", "x", "--format", "xml"], "'xml' is not one of"),

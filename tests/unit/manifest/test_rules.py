@@ -10,15 +10,17 @@ import re
 import pytest
 
 from contract import rundir
+from manifest import adoption_rules, locked, rules
 from manifest import compile as compiling
-from manifest import locked, rules
 from tests.unit.manifest import manifests
 
 HEAD = "version: 1\nname: x\n"
 ONE = HEAD + "programs:\n  a: {command: [a]}\n"
 PROGRAM = HEAD + "programs:\n  a:\n    command: [a]\n"
 USERS = "security: {exceptions: {program-users: {reason: because}}}\n"
+LARGE = "resources: {memory: 8GiB}\n"
 CHAIN = "".join(f"  p{number}: {{command: [a]}}\n" for number in range(1001))
+LONG = "".join(f"  p{number}: {{command: [a]}}\n" for number in range(300))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,7 +247,7 @@ CASES = [
     Case("E061", "«" + HEAD, "no program is required"),
     Case("E062", ONE + "«required»: []\n", "`a` is"),
     Case("E063", ONE + 'probes: {metrics: «"127.0.0.1:8080"»}\n', "choose another port"),
-    Case("E063", ONE + 'probes: {listen: "127.0.0.1:80", metrics: «"0.0.0.0:80"»}\n', "choose another port"),
+    Case("E063", ONE + 'probes: {listen: "127.0.0.1:8080", metrics: «"0.0.0.0:8080"»}\n', "choose another port"),
     Case("E064", HEAD + "programs:\n  a: {command: [«/opt/é»]}\n", "U+00E9"),
     Case("E064", PROGRAM + "    directory: «/opt/a ;b»\n", "begins a comment"),
     Case("E064", PROGRAM + '    directory: «"/opt/a "»\n', "ends with a space"),
@@ -335,10 +337,10 @@ CASES = [
     Case("E036", ONE + "probes: {detail: «8081»}\n", "127.0.0.1:8081, or none"),
     Case("E036", ONE + "probes: {detail: {listen: «nowhere:8081»}}\n", "looks no name up"),
     Case("E063", ONE + 'probes: {metrics: "127.0.0.1:9091", detail: «"127.0.0.1:9091"»}\n', "metrics and detail"),
-    Case("E063", ONE + 'probes: {listen: "0.0.0.0:80", detail: {listen: «"127.0.0.1:80"»}}\n', "write 0.0.0.0:80 to let all"),
+    Case("E063", ONE + 'probes: {listen: "0.0.0.0:8080", detail: {listen: «"127.0.0.1:8080"»}}\n', "write 0.0.0.0:8080 to let all"),
     Case("E063", ONE + 'probes: {metrics: "[::]:9091", detail: «"[::1]:9091"»}\n', "port 9091"),
-    Case("E063", ONE + 'probes: {listen: "0.0.0.0:80", metrics: «"[::ffff:127.0.0.1]:80"»}\n', "port 80"),
-    Case("E063", ONE + 'probes: {listen: "[::ffff:0.0.0.0]:80", detail: «"127.0.0.1:80"»}\n', "port 80"),
+    Case("E063", ONE + 'probes: {listen: "0.0.0.0:8080", metrics: «"[::ffff:127.0.0.1]:8080"»}\n', "port 8080"),
+    Case("E063", ONE + 'probes: {listen: "[::ffff:0.0.0.0]:8080", detail: «"127.0.0.1:8080"»}\n', "port 8080"),
     Case("E063", ONE + 'probes: {metrics: "127.0.0.1:9091", detail: «"[::ffff:127.0.0.1]:9091"»}\n', "port 9091"),
     Case("E027", ONE + "probes: {liveness_deadline: «4s»}\n", "5s to 1h"),
     Case("E027", ONE + "probes: {liveness_deadline: «61m»}\n", "5s to 1h"),
@@ -383,13 +385,144 @@ CASES = [
     Case("E095", ONE + "ready: {«mounts»: [" + ", ".join(f"/m{number}" for number in range(101)) + "]}\n", "at most 100"),
     Case("E095", ONE + "ready: {«checks»: {" + ", ".join(f"c{number}: {{tcp: 1}}" for number in range(101)) + "}}\n", "at most 100"),
     Case("W005", ONE + "secrets: {«s»: {generate: 32, env: S}}\nprobes: {detail: {token: {secret: s}}}\n", "as S"),
-    Case("W009", ONE + 'probes: {listen: "0.0.0.0:80", detail: «"0.0.0.0:80"»}\n', "add a `token`"),
-    Case("W009", ONE + 'probes: {detail: {listen: «"[::]:81"»}}\n', "[::]:81 reads /health"),
-    Case("W009", ONE + 'probes: {detail: {listen: «"[::ffff:0.0.0.0]:81"»}}\n', "[::ffff:0.0.0.0]:81 reads /health"),
+    Case("W009", ONE + 'probes: {listen: "0.0.0.0:8080", detail: «"0.0.0.0:8080"»}\n', "add a `token`"),
+    Case("W009", ONE + 'probes: {detail: {listen: «"[::]:8081"»}}\n', "[::]:8081 reads /health"),
+    Case("W009", ONE + 'probes: {detail: {listen: «"[::ffff:0.0.0.0]:8081"»}}\n', "[::ffff:0.0.0.0]:8081 reads /health"),
+    Case("E054", ONE + "features: [desktop, «desktop»]\nsecurity: {exceptions: {desktop: why}}\n", "keep one of them"),
+    Case("E054", ONE + "security: {seccomp: [unshare, «unshare»]}\n", "stands twice"),
+    Case("E054", ONE + "features: [x]\nsecurity: {exceptions: {x: {reason: y, devices: [/dev/x, «/dev/x:r»]}}}\n", "`/dev/x` stands twice"),
+    Case("E083", ONE + "security: {user: «0»}\n", "but under the exception program-users"),
+    Case("E083", ONE + 'security: {user: «"1000:0"»}\n', "is root"),
+    Case("E083", ONE + "security: {user: «me»}\n", "boot looks no name up"),
+    Case("E096", ONE + "security: {exceptions: {«desktop»: a screen}}\n", "write `features: [desktop]`"),
+    Case("E096", ONE + "features: [x]\nsecurity: {exceptions: {x: why, «y»: why}}\n", "write `features: [x, y]`"),
+    Case("E097", ONE + "features: [«playwright»]\n", "beyond the hardened baseline"),
+    Case("E097", ONE + "features: [«playwrigth»]\n", "write `playwright`"),
+    Case("E097", ONE + "features: [«scanner»]\n", "add `scanner` to `security.exceptions`"),
+    Case("E097", ONE + "features: [«scaner»]\nsecurity: {exceptions: {scanner: why}}\n", "write `scanner`"),
+    Case("E097", ONE + "features: [«program-users»]\n", "is no feature"),
+    Case("E098", ONE + LARGE + "features: [playwright]\nsecurity: {exceptions: {«playwright»: browsers}}\n", "write `acknowledge: [SYS_ADMIN]`"),
+    Case("E098", ONE + "features: [x]\nsecurity: {exceptions: {«x»: {reason: y, capabilities: [CAP_NET_RAW, NET_ADMIN], acknowledge: [NET_RAW]}}}\n", "adds NET_ADMIN, and nobody"),
+    Case("E098", ONE + LARGE + "features: [x]\nsecurity: {exceptions: {«x»: {reason: y, inherits: playwright}}}\n", "as heir of `playwright`"),
+    Case("E098", ONE + "features: [x]\nsecurity: {exceptions: {x: {reason: y, acknowledge: [«NET_RAW»]}}}\n", "does not add it"),
+    Case("E099", ONE + "features: [x]\nsecurity: {exceptions: {x: {reason: y, capabilities: [«ALL»]}}}\n", "name those that are needed"),
+    Case("E099", ONE + "features: [x]\nsecurity: {exceptions: {x: {reason: y, capabilities: [«net_rwa»]}}}\n", "write NET_RAW"),
+    Case("E100", ONE + "features: [gpu-cuda, gpu-rocm]\nsecurity: {exceptions: {gpu-cuda: why, «gpu-rocm»: why}}\n", "`gpu-cuda` nvidia and `gpu-rocm` amd"),
+    Case("E100", ONE + LARGE + "features: [gaussian-splatting, gpu-rocm]\nsecurity: {exceptions: {gaussian-splatting: why, «gpu-rocm»: why}}\n", "`gpu-cuda` nvidia"),
+    Case(
+        "E100",
+        ONE + LARGE + "features: [gaussian-splatting, playwright]\nsecurity: {exceptions: {gaussian-splatting: why, «playwright»: {reason: why, acknowledge: [SYS_ADMIN]}}}\n",
+        'say it in `security.tmpfs`: /dev/shm: {size: 2GiB, mode: "1777"}',
+    ),
+    Case("E100", ONE + "features: [x, y]\nsecurity: {exceptions: {x: {reason: y, devices: [/dev/x]}, y: {reason: y, devices: [«/dev/x:r»]}}}\n", "`x` rw and `y` r"),
+    Case("E100", ONE + "features: [x, y]\nsecurity: {exceptions: {x: {reason: y, runtime: kata}, y: {reason: y, «runtime»: nvidia}}}\n", "two runtimes"),
+    Case("E105", ONE + "security: {tmpfs: {«/opt»: 1MiB}}\n", "bootseal itself (/opt/bootseal)"),
+    Case("E105", ONE + "security: {tmpfs: {«/opt/bootseal/etc»: 1MiB}}\n", "bootseal itself"),
+    Case("E105", ONE + "security: {tmpfs: {«/usr»: 1MiB}}\n", "the system (/usr/bin)"),
+    Case("E105", ONE + "security: {tmpfs: {«/proc/x»: 1MiB}}\n", "the system (/proc)"),
+    Case("E105", ONE + "boot: {writable: [«/etc»]}\n", "the system (/etc)"),
+    Case("E105", ONE + "boot: {immutable: [/srv/x]}\nsecurity: {tmpfs: {«/srv»: 1MiB}}\n", "an immutable root (/srv/x)"),
+    Case("E105", ONE + "boot: {immutable: [/srv]}\nsecurity: {tmpfs: {«/srv/x»: 1MiB}}\n", "an immutable root (/srv)"),
+    Case("E105", PROGRAM + "    artifacts: [t]\nartifacts: {t: /srv/t}\nsecurity: {tmpfs: {«/srv»: 1MiB}}\n", "the artifact `t` (/srv/t)"),
+    Case("E105", PROGRAM + "    artifacts: [t]\nartifacts: {t: «/run/t»}\n", "/run and /tmp are in memory"),
+    Case("E105", PROGRAM + "    artifacts: [t]\nartifacts: {t: /srv/t}\nboot: {writable: [«/srv/t/cache»]}\n", "the artifact `t`"),
+    Case("E105", HEAD + "programs: {a: {command: [/srv/a]}}\nsecurity: {tmpfs: {«/srv»: {executable: true}}}\n", "hides what the image has there: the command of `a`"),
+    Case("E105", HEAD + "programs: {a: {command: [«/run/a»]}}\n", "no program runs from there"),
+    Case("E105", HEAD + "programs: {a: {command: ['${writable:/w}/a']}}\nboot: {writable: [«/w»]}\n", "`executable: true`"),
+    Case("E105", HEAD + "programs: {a: {command: [a], ready: {exec: [«/run/a»]}}}\n", "the check `ready` of `a`"),
+    Case("E105", ONE + "boot: {writable: [{path: «/w», from: /w/skel}]}\n", "what `/w` is filled with (/w/skel)"),
+    Case("E105", ONE + "boot: {writable: [{path: /w, storage: volume}]}\nsecurity: {tmpfs: {«/w»: 1MiB}}\n", "the volume `w`"),
+    Case("E105", PROGRAM + "    artifacts: [t]\nartifacts: {t: /dev/shm/t}\nfeatures: [x]\nresources: {memory: 8GiB}\nsecurity: {exceptions: {«x»: {reason: y, inherits: gaussian-splatting}}}\n", "the artifact `t`"),
+    Case("E106", ONE + "features: [x]\nsecurity: {exceptions: {x: {reason: y, inherits: [«gpu-cud»]}}}\n", "write `gpu-cuda`"),
+    Case("E106", ONE + "features: [x]\nsecurity: {exceptions: {x: {reason: y, inherits: «zzzz»}}}\n", "name an exception of this manifest"),
+    Case("E106", ONE + "features: [x]\nsecurity: {exceptions: {x: {reason: y, inherits: [«x»]}}}\n", "x -> x"),
+    Case("E106", ONE + "features: [x, y]\nsecurity: {exceptions: {x: {reason: y, inherits: [«y»]}, y: {reason: y, inherits: [x]}}}\n", "x -> y -> x"),
+    Case("E106", ONE + LARGE + "features: [gpu-cuda]\nsecurity: {exceptions: {gpu-cuda: {reason: y, inherits: [«gaussian-splatting»]}}}\n", "gpu-cuda -> gaussian-splatting -> gpu-cuda"),
+    Case("E106", ONE + "features: [x]\nsecurity: {exceptions: {x: {reason: y, inherits: [«program-users»]}}}\n", "write it as an exception of its own"),
+    Case("E107", ONE + "features: [x]\nsecurity: {exceptions: {x: {reason: y, devices: [«/dev/../x»]}}}\n", "write for example /dev/dri:rw"),
+    Case("E107", ONE + "features: [x]\nsecurity: {exceptions: {x: {reason: y, devices: [«/dev/x:q»]}}}\n", "is not a device"),
+    Case("E107", ONE + "features: [x]\nsecurity: {exceptions: {x: {reason: y, groups: [«root»]}}}\n", "not root's"),
+    Case("E107", ONE + "security: {seccomp: {deny: [«Clone 3»]}}\n", "not the name of a system call"),
+    Case("E107", ONE + "features: [x]\nsecurity: {exceptions: {x: {reason: y, runtime: «n/v»}}}\n", "not the name of a runtime"),
+    Case("E024", ONE + "resources: {pids: «15»}\n", "16 to 4194304"),
+    Case("E024", ONE + "resources: {cpus: «0»}\n", "at most three decimals"),
+    Case("E026", ONE + "features: [x]\nsecurity: {exceptions: {x: {reason: y, gpu: «nvidea»}}}\n", "write nvidia"),
+    Case("E108", HEAD + f"resources: {{files: «1024»}}\nprograms:\n{LONG}", "supervisord needs 1340 for 303 programs"),
+    Case("E108", HEAD + f"resources: {{pids: «300»}}\nprograms:\n{LONG}", "are 315 processes and threads at least"),
+    Case("E108", ONE + "resources: {memory: «111MiB»}\n", "write at least 112MiB"),
+    Case("E120", ONE + "boot: {writable: [{path: /run/x, «size»: 1MiB}]}\n", "it lies in `/run`"),
+    Case("E120", ONE + "boot: {writable: [{path: /w, storage: volume}, {path: /w/x, «size»: 1MiB}]}\n", "it lies in `/w`"),
+    Case("E120", ONE + "boot: {writable: [{path: /w, «storage»: tmpfs}]}\nsecurity: {tmpfs: {/w: 1MiB}}\n", "said twice"),
+    Case("E120", ONE + "boot: {writable: [{path: /w, «size»: 2MiB}]}\nsecurity: {tmpfs: {/w: 1MiB}}\n", "said twice"),
+    Case("E121", HEAD + f"programs: {{a: {{command: [a], user: 7}}}}\n{USERS}".replace("security: {", "security: {«user»: 1000, "), "PID 1 is root"),
+    Case("E121", HEAD + f"programs: {{a: {{command: [a], user: 7}}}}\n{USERS}".replace("because", "because, «capabilities»: [NET_RAW]"), "adds nothing else"),
+    Case("E122", ONE + "security: {tmpfs: {/x: «0»}}\n", "no limit at all"),
+    Case("E122", ONE + "resources: {memory: «0»}\n", "limits nothing"),
+    Case("E122", ONE + "boot: {writable: [{path: /w, size: «0B»}]}\n", "limits nothing"),
+    Case("W015", ONE + "features: [playwright]\nsecurity: {exceptions: {«playwright»: {reason: y, acknowledge: [SYS_ADMIN]}}}\n", "`/dev/shm` alone 1GiB"),
+    Case("W015", ONE + "resources: {memory: «128MiB»}\n", "may hold 128MiB of the 128MiB"),
+    Case("W015", ONE + "boot: {writable: [{path: «/w», size: 2GiB}]}\n", "more `resources.memory`"),
+    Case("W015", ONE + "resources: {pids: «20»}\n", "those of 4 programs"),
+    Case("E101", PROGRAM + "    ports: ['127.0.0.1:8000', «'127.0.0.1:8000'»]\n", "`a` declares 127.0.0.1:8000 twice"),
+    Case("E101", PROGRAM + "    ports: ['0.0.0.0:8000', {listen: «'127.0.0.1:8000'»}]\n", "one holds the other (keep one of them)"),
+    Case("E101", PROGRAM + "    ports: ['0.0.0.0:8000']\n  b: {command: [b], ports: [«'127.0.0.1:8000'»]}\n", "`b` on 127.0.0.1:8000"),
+    Case("E101", PROGRAM + "    ports: ['127.0.0.1:8000']\n  b: {command: [b], ports: [«'0.0.0.0:8000'»]}\n", "for example 8001"),
+    Case("E101", PROGRAM + "    ports: ['127.0.0.1:8000']\n  b: {command: [b], ports: [«'[::]:8000'»]}\n", "whichever starts second fails"),
+    Case("E101", PROGRAM + "    ports: ['[::]:8000']\n  b: {command: [b], ports: [«'127.0.0.1:8000'»]}\n", "whichever starts second fails"),
+    Case("E101", PROGRAM + "    ports: ['[::]:8000']\n  b: {command: [b], ports: [«'0.0.0.0:8000'»]}\n", "whichever starts second fails"),
+    Case("E101", PROGRAM + "    ports: ['127.0.0.1:8000']\n  b: {command: [b], ports: [«'[::ffff:127.0.0.1]:8000'»]}\n", "whichever starts second"),
+    Case("E101", PROGRAM + "    ports: [«'0.0.0.0:8080'»]\n", "the probe server listens on 127.0.0.1:8080 and `a` on 0.0.0.0:8080"),
+    Case("E101", PROGRAM + "    ports: [«'127.0.0.1:9091'»]\nprobes: {metrics: '0.0.0.0:9091'}\n", "the probe server (metrics) listens on 0.0.0.0:9091"),
+    Case("E101", PROGRAM + "    ports: [«'127.0.0.1:8081'»]\nprobes: {detail: '127.0.0.1:8081'}\n", "(detail) listens on 127.0.0.1:8081"),
+    Case("E101", PROGRAM + "    ports: ['0.0.0.0:9000']\n  b: {command: [b], fastcgi: «'tcp://127.0.0.1:9000'»}\n", "`b` on 127.0.0.1:9000"),
+    Case("E101", PROGRAM + "    ports: ['127.0.0.1:9000']\n  b: {command: [b], fastcgi: «'tcp://127.0.0.1:9000'»}\n", "`b` on 127.0.0.1:9000"),
+    Case("E101", PROGRAM + "    fastcgi: «'tcp://127.0.0.1:8080'»\n", "`a` on 127.0.0.1:8080"),
+    Case("E102", PROGRAM + "    ports: [{listen: «'127.0.0.1:8000'», expose: true}]\n", "listen on 0.0.0.0:8000, or remove `expose`"),
+    Case("E102", PROGRAM + "    ports: [{listen: «'[::1]:8000'», expose: true}]\n", "listen on [::]:8000"),
+    Case("E102", PROGRAM + "    ports: [{listen: «'[::ffff:127.0.0.1]:8000'», expose: true}]\n", "the container's own"),
+    Case("E103", PROGRAM + "    ready: {tcp: «9009»}\n    ports: ['0.0.0.0:9090']\n", "check 127.0.0.1:9090, or declare it"),
+    Case("E103", PROGRAM + "    ready: {http: «'http://127.0.0.1/'»}\n    ports: ['0.0.0.0:9090']\n", "declares port 80, and"),
+    Case("E103", PROGRAM + "    ready: {http: {url: «'http://localhost:9091/'»}}\n    ports: ['0.0.0.0:9090']\n", "nothing answers at 127.0.0.1:9091"),
+    Case("E103", PROGRAM + "    ready: {log: x}\n    live: {tcp: «9009»}\n    ports: ['0.0.0.0:9090']\n", "no program declares port 9009"),
+    Case("E103", PROGRAM + "    ports: ['0.0.0.0:9090']\nready: {checks: {x: {tcp: «9009»}}}\n", "no program declares port 9009"),
+    Case("E103", PROGRAM + "    ready: {tcp: «'[::1]:9090'»}\n    ports: ['0.0.0.0:9090']\n", "`a` listens on 0.0.0.0:9090 (check 127.0.0.1:9090)"),
+    Case("E103", PROGRAM + "    ready: {tcp: «9090»}\n    ports: ['10.0.0.5:9090']\n", "check 10.0.0.5:9090"),
+    Case("E103", PROGRAM + "    ready: {tcp: «9090»}\n    ports: ['[::1]:9090']\n", "check [::1]:9090"),
+    Case("E104", PROGRAM + "    environment: {DB_PASSWORD: «changeme»}\n", "secrets: {db-password: {mounted: /run/secrets/db-password, env: DB_PASSWORD"),
+    Case("E104", PROGRAM + "    environment: {DJANGO_SECRET_KEY: «change-this-secret-key»}\n", "the value is `changethis`"),
+    Case("E104", PROGRAM + "    environment: {API_KEY: «<your api key>»}\n", "text in <>"),
+    Case("E104", PROGRAM + '    environment: {API_TOKEN: «"$${API_TOKEN}"»}\n', "nothing replaces"),
+    Case("E104", PROGRAM + "    environment: {URL: «'postgres://me:changeme@db/x'»}\n", "the password in `postgres://me:***@db/x` is `changeme`"),
+    Case("E104", HEAD + "programs: {a: {command: [a, «--password=admin»]}}\n", "`password` on the command line of `a` is a placeholder"),
+    Case("E109", ONE + "deploy: {kind: pod, replicas: «2»}\nprobes: {listen: '0.0.0.0:8080'}\n", "a Pod is one"),
+    Case("E109", ONE + "deploy: {kind: pod, replicas: «0»}\nprobes: {listen: '0.0.0.0:8080'}\n", "a pod with 0 replicas"),
+    Case(
+        "E109",
+        ONE + "deploy: {kind: deployment, replicas: «2»}\nprobes: {listen: '0.0.0.0:8080'}\nboot: {writable: [{path: /d, mount: required}]}\n",
+        "would share one volume, `/d`",
+    ),
+    Case("W010", PROGRAM + "    environment: {DB_PASSWORD: «hunter2»}\n", "the value would be in the plan and in the image"),
+    Case("W010", PROGRAM + "    environment: {X: «'postgres://me:hunter2@db/x'»}\n", "the password in `postgres://me:***@db/x`"),
+    Case("W010", PROGRAM + "    environment: {X: «'-----BEGIN RSA PRIVATE KEY-----'»}\n", "a private key"),
+    Case("W010", HEAD + "programs: {a: {command: [a, --db, «'postgres://me:hunter2@db/x'»]}}\n", "an argument of `a`"),
+    Case("W010", HEAD + "programs: {a: {command: [a, --auth-token, «hunter2»]}}\n", "env: AUTH_TOKEN, programs: [a]"),
+    Case("W010", PROGRAM + "    ready: {exec: [check, «--password=hunter2»]}\n", "`password` on the command line of `a`"),
+    Case("W011", PROGRAM + "    ports: [{listen: «'0.0.0.0:8000'», expose: true}]\n", "add `ready: {tcp: 8000}`"),
+    Case("W011", PROGRAM + "    ready: {for: 5s}\n    ports: [{listen: «'[::]:8000'», expose: true}]\n", 'add `ready: {tcp: "[::1]:8000"}`'),
+    Case("W011", PROGRAM + "    ports: [{listen: «'10.0.0.5:8000'», expose: true}]\n", 'add `ready: {tcp: "10.0.0.5:8000"}`'),
+    Case("W012", PROGRAM + "    ports: [«'0.0.0.0:1023'»]\n", "`a` listens on port 1023"),
+    Case("W012", ONE + "probes: {listen: «'0.0.0.0:80'»}\n", "the probe server listens on port 80"),
+    Case("W013", ONE + "«deploy»: {replicas: 2}\n", 'write `probes: {listen: "0.0.0.0:8080"}`'),
+    Case("W013", ONE + "deploy: {replicas: 2}\nprobes: {listen: «'[::1]:8080'»}\n", 'write `probes: {listen: "[::]:8080"}`'),
+    Case("W013", ONE + "deploy: {replicas: 2}\nprobes: {listen: '0.0.0.0:8080', metrics: «'127.0.0.1:9091'»}\n", '{metrics: "0.0.0.0:9091"}'),
+    Case("W014", ONE + "deploy: {replicas: 2}\nprobes: {listen: '0.0.0.0:8080'}\nidentity: {id: «x»}\n", "2 replicas would all be `x`"),
+    Case("W014", ONE + "deploy: {replicas: 2}\nprobes: {listen: '0.0.0.0:8080'}\nidentity: {id: {default: «x»}}\n", "id: {env: POD_NAME}"),
 ]  # fmt: skip
 
 WITHOUT_A_PLACE = {"E001", "E002"}
 """Rules about the file itself; see test_source."""
+OF_IMPORTS = {rule.code for rule in adoption_rules.TABLE}
+"""Rules about other files, and about what supervisord speaks with; see test_adoption_from."""
 
 
 def name_of(case: Case) -> str:
@@ -428,7 +561,7 @@ def test_a_proof_is_judged_by_the_root_that_is_written_also_where_it_is_moved(ow
 
 
 def test_every_rule_is_broken_by_a_test() -> None:
-    assert {case.code for case in CASES} | WITHOUT_A_PLACE == set(rules.RULES)
+    assert {case.code for case in CASES} | WITHOUT_A_PLACE | OF_IMPORTS == set(rules.RULES)
 
 
 def test_codes_are_stable() -> None:
@@ -445,7 +578,10 @@ def test_codes_are_stable() -> None:
         "E055": "programs wait for each other",
         "E061": "no program is required",
         "E091": "not a size",
+        "E101": "one port for two",
+        "E104": "a placeholder for a secret",
         "W001": "a required program after an optional one",
+        "W010": "a secret in the manifest",
     }
     assert {code: rules.RULES[code].title for code in titles} == titles
 

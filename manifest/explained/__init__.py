@@ -1,0 +1,1 @@
+"""For every diagnostic a manifest that gives it and the same manifest mended: ``shelf`` has them all, by code."""
