@@ -15,6 +15,7 @@ _CLAIMS = {
     plan.EXIT: "exit 0",
     plan.SUBSCRIPTION: "its word to PID 1",
     plan.NOTIFY: "notify",
+    plan.PROTOCOL: "READY to supervisord",
 }
 
 

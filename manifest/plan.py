@@ -14,7 +14,7 @@ import os
 from typing import Any
 
 from contract import boot_record, decode, errors, files, records
-from manifest import hardening, provisions, serving
+from manifest import hardening, launch, provisions, serving
 
 SCHEMA = "bootseal.plan/5"
 PLAN_FILE = "plan.json"
@@ -64,9 +64,12 @@ ProbesPlan = serving.ProbesPlan
 RUNNING, NOTIFY, DESCRIPTOR, LOG, FILE, HTTP, TCP, UNIX, EXEC = (
     "running", "notify", "fd", "log", "file", "http", "tcp", "unix", "exec",
 )  # fmt: skip
-EXIT, SUBSCRIPTION = "exit", "subscription"
-READY_KINDS = (RUNNING, NOTIFY, DESCRIPTOR, LOG, FILE, HTTP, TCP, UNIX, EXEC, EXIT, SUBSCRIPTION)
-"""How readiness is proven: ``exit`` is a one-shot that exited 0, ``subscription`` the probe server's word to PID 1."""
+EXIT, SUBSCRIPTION, PROTOCOL = "exit", "subscription", "protocol"
+READY_KINDS = (RUNNING, NOTIFY, DESCRIPTOR, LOG, FILE, HTTP, TCP, UNIX, EXEC, EXIT, SUBSCRIPTION, PROTOCOL)
+"""How readiness is proven: ``exit`` is a one-shot that exited 0, ``subscription`` the probe server's word to PID 1.
+
+``protocol`` is an event listener's READY to supervisord.
+"""
 CHECK_KINDS = (HTTP, TCP, UNIX, EXEC)
 """The kinds that the probe server checks from outside; PID 1 sees the others itself."""
 
@@ -163,6 +166,8 @@ class ProgramPlan:
     artifacts: tuple[str, ...]
     user: provisions.User | None = None
     ports: tuple[hardening.Port, ...] = ()
+    fastcgi: launch.FastcgiPlan | None = None
+    listener: launch.ListenerPlan | None = None
 
 
 @records.dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Rules
 -----
-* A one-shot is proven by its exit; any other program by what `ready` says, or by living for a second.
+* A one-shot is proven by its exit; any other program by what `ready` says, or by living for a second; an event listener by its
+  first READY.
 * A program that is proven ready by a check from outside goes on being checked so, unless `live` says otherwise.
 """
 
@@ -13,6 +14,7 @@ from manifest.resolver import Resolver
 
 SUBSCRIBED = plan.ReadyPlan(plan.SUBSCRIPTION, 0.0, None, None, None, None, None, None)
 EXITED = plan.ReadyPlan(plan.EXIT, 0.0, None, None, None, None, None, None)
+LISTENING = plan.ReadyPlan(plan.PROTOCOL, 0.0, None, None, None, None, None, None)
 _Check = readiness.HttpCheck | readiness.TcpCheck | readiness.UnixCheck | readiness.ExecCheck
 
 
@@ -21,6 +23,8 @@ def ready(name: str, program: model.Program, resolver: Resolver) -> plan.ReadyPl
     if program.oneshot:
         return EXITED
     written = program.ready or readiness.Ready()
+    if program.listener is not None and written.model_fields_set.isdisjoint(readiness.KINDS):
+        return dataclasses.replace(LISTENING, timeout_seconds=written.timeout)
     here: tree.Path = ("programs", name, "ready")
     outside = check(here, written.check, resolver)
     kind = _kind(written)

@@ -87,7 +87,7 @@ class Resolver:
             return full
         run = self.scope.run
         roots = {*self.scope.writable, *self.scope.writable.values(), run}
-        ours = next((own for own in _own_paths(run) if full == own or full.startswith(f"{own}/")), None)
+        ours = next((own for own in own_paths(run) if full == own or full.startswith(f"{own}/")), None)
         lies_in_one = any(full.startswith(f"{root}/") for root in roots)
         remedy = "write ${run}/NAME, or ${writable:/path}/NAME beneath a path of boot.writable"
         if users.is_excepted(self.subject) and full.startswith(f"{run}/"):
@@ -141,7 +141,7 @@ class Resolver:
         self.findings.add("E064", self._place(path), message, "name a link or a copy in plain ASCII")
 
 
-def _own_paths(run_directory: str) -> list[str]:
+def own_paths(run_directory: str) -> list[str]:
     """Return the paths in ``run_directory`` that bootseal itself uses."""
     run = rundir.RunDirectory(run_directory)
     named = [getattr(run, name) for name, one in vars(rundir.RunDirectory).items() if isinstance(one, property)]

@@ -9,7 +9,7 @@ Rules
 
 import dataclasses
 
-from manifest import hardening_plan, model, order, overlap, plan, proofs, tree
+from manifest import hardening_plan, launching, model, order, overlap, plan, proofs, tree
 from manifest.resolver import Resolver
 
 _FIRST_PRIORITY, _LAST_PRIORITY = 10, 98
@@ -24,6 +24,7 @@ def programs(
 
     ``serves`` are the variables that tell the probe server what it serves.
     """
+    launching.check(resolver)
     ranks = order.ranks(manifest.programs)
     named = sorted(manifest.programs, key=lambda name: ranks.get(name, 0))
     made = [_program(name, manifest.programs[name], ranks.get(name, 0), resolver) for name in named]
@@ -78,6 +79,8 @@ def _program(name: str, program: model.Program, rank: int, resolver: Resolver) -
         artifacts=tuple(program.artifacts),
         user=None if resolver.is_relocated else program.user,
         ports=hardening_plan.ports(program),
+        fastcgi=launching.fastcgi(name, program, resolver),
+        listener=launching.listener(program),
     )
 
 

@@ -13,12 +13,24 @@ Path = tuple[str | int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
+class File:
+    """A file beside the manifest, with its lines."""
+
+    path: str
+    lines: tuple[str, ...] = dataclasses.field(compare=False)
+
+
+@dataclasses.dataclass(frozen=True)
 class Place:
-    """A place in the source, counted from 1: ``width`` characters from ``column`` of ``line`` on."""
+    """A place in the source, counted from 1: ``width`` characters from ``column`` of ``line`` on.
+
+    The source is the manifest, or the ``file`` that it imports.
+    """
 
     line: int
     column: int
     width: int = 1
+    file: File | None = dataclasses.field(default=None, repr=False)
 
 
 @dataclasses.dataclass(frozen=True)

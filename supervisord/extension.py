@@ -28,7 +28,9 @@ from supervisord import (
     credentials,
     desk,
     entries,
+    event_listeners,
     evidence,
+    fastcgi,
     feed,
     forwarding,
     gate,
@@ -125,6 +127,10 @@ class Extension:
         self._programs.proofs.on_longer_stop = self.on_longer_stop
         self._programs.proofs.hide = hide
         self._programs.on_stop_seen = self._stopping.stop_waiting
+        self._sockets = fastcgi.Sockets()
+        self._listeners = event_listeners.Listeners(
+            own, self._programs.proofs, hide, self.faults.report, self._poll.note_change
+        )
         self._signals = container_signals.ContainerSignals(
             self._plan.signals, self._programs.pid_of, self._stopping.note_signal
         )
@@ -162,7 +168,7 @@ class Extension:
         )
         self.supervisor.bootseal_desk = desk.Desk(self._plan, self._book, self._sealing, self.faults)
         for group in self.supervisor.process_groups.values():
-            self._gate.install(group)
+            self._install(group)
         for kind, callback in (
             (supervisor_events.SupervisorRunningEvent, self.on_running),
             (supervisor_events.SupervisorStoppingEvent, self.on_stopping),
@@ -174,6 +180,11 @@ class Extension:
             supervisor_events.subscribe(kind, callback)
         if loop.POLL in self._speedups:
             self._poll.install()
+
+    def _install(self, group: Any) -> None:
+        self._gate.install(group)
+        self._sockets.install(group)
+        self._listeners.install(group)
 
     # --- supervisord's life -----------------------------------------------------------------------------------
 
@@ -294,7 +305,7 @@ class Extension:
         program = self._plan.program(event.group)
         if program is not None:
             self._book.add(program, entries.now())
-            self._gate.install(self.supervisor.process_groups[event.group])
+            self._install(self.supervisor.process_groups[event.group])
 
     @guard.guarded
     def on_group_removed(self, event: Any) -> None:

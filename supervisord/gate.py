@@ -15,6 +15,7 @@ Rules
 * A change of state that the ledger missed, by a fault of ours, it learns here: no program that is gone stays ready.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,7 @@ class Gate:
         for member in group.processes.values():
             member.transition = self._gated(member, member.transition)
             member.finish = _tolerant(member, member.finish)
+            member.drain = _unblocked(member)
             # It would cut a longer stop that a program asked for, and the steady clock leaves it nothing to do.
             member._check_and_adjust_for_system_clock_rollback = lambda _now: None
 
@@ -119,6 +121,24 @@ def _tolerant(member: Any, original: Callable[[int, int], None]) -> Callable[[in
         original(pid, status)
 
     return finish
+
+
+def _unblocked(member: Any) -> Callable[[], None]:
+    """Return ``drain`` that leaves what a full stdin does not take, and takes everything that was said.
+
+    supervisor lets EAGAIN out of it when a process has ended whose stdin somebody else still holds (4.3.0, ``Subprocess.drain``,
+    ``PInputDispatcher.handle_write_event``): PID 1 dies.
+    """
+
+    def drain() -> None:
+        for dispatcher in list(member.dispatchers.values()):
+            if dispatcher.readable():
+                dispatcher.handle_read_event()
+            if dispatcher.writable():
+                with contextlib.suppress(BlockingIOError):
+                    dispatcher.handle_write_event()
+
+    return drain
 
 
 def _give_up(member: Any) -> None:

@@ -10,6 +10,7 @@ Rules
   ``shlex.split`` of what supervisord reads gives back argv, except that what a line cannot carry (control
   characters, anything beyond ASCII) is shown as a backslash escape. The first item must survive exactly, or is refused.
 * A ``;`` or ``#`` after white space would begin a comment in any value (``inline_comment_prefixes``).
+* FastCGI programs and event listeners are sections of their own kind: supervisord itself speaks with them.
 """
 
 import re
@@ -80,9 +81,26 @@ def _program(program: plan.ProgramPlan) -> str:
         settings.append(("directory", _carried(f"{what}, directory", program.directory)))
     if not re.fullmatch(r"[a-z0-9-]+", program.name):
         raise errors.BootsealError(what, "its name is not made of a-z, 0-9 and -", "rename it")
-    lines = [f"[program:{program.name}]", "process_name=%(program_name)s"]
+    kind, own = _kind(program)
+    settings += own
+    lines = [f"[{kind}:{program.name}]", "process_name=%(program_name)s"]
     lines += [f"{key}={value if key == 'command' else _escape_percent(value)}" for key, value in settings]
     return "\n".join(lines) + "\n"
+
+
+def _kind(program: plan.ProgramPlan) -> tuple[str, list[tuple[str, str]]]:
+    """Return what supervisord is to take ``program`` for, and the settings of that kind."""
+    if program.listener is not None:
+        events = ",".join(program.listener.events)
+        return "eventlistener", [("events", events), ("buffer_size", str(program.listener.buffer))]
+    if program.fastcgi is None:
+        return "program", []
+    settings = [("socket", _carried(f"program {program.name}, socket", program.fastcgi.socket))]
+    if program.fastcgi.mode is not None:
+        settings.append(("socket_mode", f"{program.fastcgi.mode:04o}"))
+    if program.fastcgi.backlog is not None:
+        settings.append(("socket_backlog", str(program.fastcgi.backlog)))
+    return "fcgi-program", settings
 
 
 def _autorestart(program: plan.ProgramPlan) -> str:

@@ -98,6 +98,8 @@ def install(
         except OSError as error:
             _give_up(f"{error.filename}: {errors.describe_os_error(error)}")
         whole = environment(program, env) | own | _notices(passing)
+        if program.listener is not None:  # superlance's find supervisord's RPC by what it tells its children
+            whole |= {name: value for name, value in env.items() if name.startswith("SUPERVISOR_")}
         original_execve(filename, list(program.argv), whole)
 
     options.fork = fork

@@ -96,6 +96,8 @@ def _lacks(ready: plan.ReadyPlan, run: entries.Run) -> str:
             return f"a line that matches {ready.pattern!r} was not printed yet"
         case plan.FILE:
             return f"has not made {ready.path} yet"
+        case plan.PROTOCOL:
+            return "has not said READY as an event listener yet"
         case kind:
             why = f": {run.check_reason}" if run.check_reason else ""
             return f"its {kind} check has not passed yet{why}"

@@ -1,12 +1,13 @@
+import os
 import types
 
 import pytest
-from supervisor import states
+from supervisor import dispatchers, states
 
 from contract import clock, snapshot
 from manifest import plan
 from supervisord import entries, gate, ledger, readiness_book
-from tests.unit import boots
+from tests.unit import boots, supervisors
 
 STATES = states.ProcessStates
 MOODS = states.SupervisorStates
@@ -307,3 +308,25 @@ def test_the_end_of_a_process_that_could_not_be_signalled_does_not_end_superviso
     member.state, member.killing = STATES.UNKNOWN, killing
     member.finish(42, 0)
     assert (member.state, member.done) == (becomes, ["finish"])
+
+
+def test_a_full_stdin_that_somebody_else_holds_does_not_end_supervisord_and_hides_no_last_words():
+    """What supervisor's own dispatchers do, with a pipe that nobody reads and that its program left to a child."""
+    options = supervisors.Options()
+    member = Box(boots.program("api")).members["api"]
+    member.config.options = options
+    inside, outside = os.pipe()
+    os.set_blocking(outside, False)
+    stdin = dispatchers.PInputDispatcher(member, "stdin", outside)
+    stdin.input_buffer = b"x" * (1 << 20)
+    said = []
+    stdout = types.SimpleNamespace(
+        readable=lambda: True, writable=lambda: False, handle_read_event=lambda: said.append("last words")
+    )
+    member.dispatchers = {outside: stdin, 99: stdout}
+    member.drain()
+    left = len(stdin.input_buffer)
+    member.drain()
+    os.close(inside), os.close(outside)
+    assert said == ["last words"] * 2
+    assert 0 < left == len(stdin.input_buffer) < 1 << 20
