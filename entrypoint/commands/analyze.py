@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from container import output_file
 from contract import boot_record, clock, errors, files, rundir, snapshot, unix_http
 from entrypoint import analysis, analysis_svg, analysis_text, asking, options, presenting
 from manifest import plan
@@ -31,7 +32,7 @@ def analyze(run_dir: str, form: str, svg: str | None) -> None:
         if svg == _STANDARD_OUTPUT:
             click.echo(picture, nl=False)
             return
-        files.write_atomically(svg, picture.encode(), 0o644)
+        output_file.write(svg, picture.encode())
     if form != "text":
         click.echo(presenting.dump(analysis.to_json(found), form), nl=False)
         return

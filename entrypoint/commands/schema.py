@@ -2,7 +2,7 @@
 
 import click
 
-from contract import files
+from container import output_file
 from manifest import schema as manifest_schema
 
 
@@ -14,4 +14,4 @@ def schema(output: str | None) -> None:
     if output is None:
         click.echo(text, nl=False)
     else:
-        files.write_atomically(output, text.encode(), 0o644)
+        output_file.write(output, text.encode())
