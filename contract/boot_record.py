@@ -10,9 +10,9 @@ import dataclasses
 import json
 from typing import Any
 
-from contract import decode, errors, files, records, rundir
+from contract import attested, decode, errors, files, records, rundir
 
-SCHEMA = "bootseal.boot/3"
+SCHEMA = "bootseal.boot/4"
 _LIMIT = 1024 * 1024
 _TEXT_LENGTHS = (500, 100, 20)
 """How long a warning or a reason may be, and where so many closures have one that little room is left."""
@@ -27,7 +27,8 @@ class BootRecord:
     before the first; ``pid1`` and ``pid1_start`` name the process that Stage A becomes;
     ``started_monotonic`` and ``started_at`` are the start of Stage A; ``warnings`` are the facts that
     Stage A found and booted in spite of. ``public_key`` is the raw Ed25519 key of this boot's identity in base64, the one
-    that signs its seal. ``closures`` are the artifacts as Stage A verified them.
+    that signs its seal. ``closures`` are the artifacts as Stage A verified them, ``security`` the profile that it found in force,
+    None where there is no container (``bootseal up``).
     """
 
     schema: str
@@ -43,6 +44,7 @@ class BootRecord:
     warnings: tuple[str, ...]
     public_key: str
     closures: tuple["Closure", ...]
+    security: attested.Attested | None
 
     @property
     def unusable(self) -> dict[str, str]:

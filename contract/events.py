@@ -33,6 +33,7 @@ LEVELS: dict[str, str] = {
     "BootstrapStarted": "info",
     "PhaseStarted": "debug",
     "PhaseCompleted": "info",
+    "SecurityProfileApplied": "info",
     "ImmutableRootWritable": "warn",
     "WorkspaceNotMounted": "warn",
     "ConfinementUnavailable": "info",
@@ -65,7 +66,7 @@ LEVELS: dict[str, str] = {
     "OutputDropped": "warn",
     "ExtensionFault": "error",
 }
-"""Every event there is, with its level; an unknown name is a programming error."""
+"""Every event there is, with its level, which may be a warning instead (``Emitter.warn``); an unknown name is a programming error."""
 
 
 class Emitter:
@@ -99,7 +100,13 @@ class Emitter:
 
     def emit(self, event: str, **fields: Any) -> None:
         """Emit ``event`` with its own ``fields``; its level comes from ``LEVELS``."""
-        level = LEVELS[event]
+        self._emit(event, LEVELS[event], fields)
+
+    def warn(self, event: str, **fields: Any) -> None:
+        """Emit ``event``, which tells of trouble this time, as a warning."""
+        self._emit(event, "warn" if LEVELS[event] == "info" else LEVELS[event], fields)
+
+    def _emit(self, event: str, level: str, fields: dict[str, Any]) -> None:
         self._seq += 1
         line: dict[str, Any] = {
             "time": clock.rfc3339(),

@@ -20,7 +20,8 @@ class Mount:
     """A mount point; ``read_only`` is true when the mount or its filesystem is.
 
     ``number`` is the mount's own and ``parent`` that of the mount it is mounted on. ``root`` is the directory of the file
-    system ``device`` (major:minor) that it shows; "" for a device that is not known.
+    system ``device`` (major:minor) that it shows; "" for a device that is not known. ``options`` are the mount's and its
+    file system's together.
     """
 
     point: str
@@ -30,6 +31,7 @@ class Mount:
     parent: int = 0
     device: str = ""
     root: str = "/"
+    options: frozenset[str] = frozenset()
 
     def place_of(self, path: str) -> str:
         """Return where ``path``, which must lie on this mount, is in its file system."""
@@ -53,9 +55,9 @@ def _parse_line(line: str) -> Mount:
     is_whole = separator and len(fields) >= 6 and len(tail) >= 3
     if not is_whole or not fields[4].startswith("/") or not all(_is_number(field) for field in fields[:2]):
         raise ValueError(f"not a mountinfo line: {line[:200]!r}")
-    options = {*fields[5].split(","), *tail[2].split(",")}
+    options = frozenset((*fields[5].split(","), *tail[2].split(",")))
     point, root = _unescape(fields[4]), _unescape(fields[3])
-    return Mount(point, tail[0], "ro" in options, int(fields[0]), int(fields[1]), fields[2], root)
+    return Mount(point, tail[0], "ro" in options, int(fields[0]), int(fields[1]), fields[2], root, options)
 
 
 def _is_number(text: str) -> bool:

@@ -11,17 +11,30 @@ Rules
   kernel can do that (``entrypoint.confinement``).
 """
 
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
-from contract import boot_record, clock, directories, errors, events, files, process, rundir
-from entrypoint import confinement, handover, identity, landlock, mounts, phases, preflight, writable
-from manifest import plan
+from contract import attested, boot_record, clock, directories, errors, events, files, process, rundir
+from entrypoint import (
+    attestation,
+    confinement,
+    effective_profile,
+    handover,
+    identity,
+    landlock,
+    mounts,
+    phases,
+    preflight,
+    writable,
+)
+from manifest import plan, startup
 
-_QUICK_SECONDS = 10.0
-_COPY_SECONDS = 60.0
-_READ_SECONDS = 300.0
-_PREFLIGHT_SECONDS = 30.0
+_QUICK_SECONDS, _COPY_SECONDS, _PREFLIGHT_SECONDS = (
+    startup.QUICK_SECONDS,
+    startup.COPY_SECONDS,
+    startup.PREFLIGHT_SECONDS,
+)
 _TRUNCATES = 3
 """The version of Landlock that restricts truncate(2) too (landlock(7))."""
 _OURS = frozenset({"TMPDIR", "BOOTSEAL_RUN_DIR", "BOOTSEAL_SPEEDUPS"})
@@ -46,6 +59,7 @@ class StageA:
         self._secrets: Mapping[str, bytes] = {}  # until the identity has its keys
         self._public_key = ""
         self._closures: tuple[boot_record.Closure, ...] = ()
+        self._security: attested.Attested | None = None
 
     @property
     def run(self) -> rundir.RunDirectory:
@@ -76,9 +90,11 @@ class StageA:
         yield phases.Phase("run-directory", _QUICK_SECONDS, self.open_run_directory)
         yield phases.Phase("plan", _QUICK_SECONDS, self.load_plan)
         the_plan = self.loaded.plan
+        if not the_plan.relocated:
+            yield phases.Phase("security-profile", _QUICK_SECONDS, self.attest_security_profile)
         yield phases.Phase("immutable-root", _COPY_SECONDS, self.check_immutable_roots)
         yield phases.Phase("writable-roots", _COPY_SECONDS, self.prepare_writable_roots)
-        yield phases.Phase("artifacts", _artifacts_seconds(the_plan), self.judge_artifacts)
+        yield phases.Phase("artifacts", startup.artifacts_seconds(the_plan), self.judge_artifacts)
         if the_plan.runtimes:
             yield phases.Phase("runtimes", _QUICK_SECONDS, self.discover_runtimes)
         if the_plan.secrets:
@@ -111,9 +127,26 @@ class StageA:
 
             self.warnings += privileges.check(the_plan, self._run_directory)
 
+    def attest_security_profile(self) -> None:
+        """Read back which profile is in force, and tell how it differs from the planned one; a weaker one may end the boot."""
+        the_plan = self.loaded.plan
+        security = the_plan.security
+        paths = [*(one.path for one in security.tmpfs), *(one.path for one in the_plan.deploy.volumes)]
+        self._mounts = mounts.read()
+        found = effective_profile.read(paths, [one.path for one in security.devices], self._mounts)
+        groups = effective_profile.group_numbers(security.groups)
+        place = attestation.Place("KUBERNETES_SERVICE_HOST" in os.environ, groups)
+        made = self._security = attestation.attest(the_plan, found, place)
+        tell = self.emitter.warn if made.weaknesses else self.emitter.emit
+        tell("SecurityProfileApplied", **dataclasses.asdict(made))
+        if refused := attestation.refusal(made, place):
+            raise refused
+        if warning := attestation.warning(made):
+            self.warnings.append(warning)
+
     def check_immutable_roots(self) -> None:
         """See that no immutable root can be written by this process."""
-        self._mounts = mounts.read()
+        self._mounts = self._mounts or mounts.read()
         boot = self.loaded.plan.boot
         if not boot.immutable:
             return
@@ -248,14 +281,9 @@ class StageA:
             warnings=tuple(self.warnings),
             public_key=self._public_key,
             closures=self._closures,
+            security=self._security,
         )
         self._confinement.run(lambda: boot_record.write(self.run, record))
-
-
-def _artifacts_seconds(the_plan: plan.Plan) -> float:
-    """Return how long judging the artifacts may take: a read of what is locked from slow storage, and the commands."""
-    commands = sum(artifact.check.timeout_seconds for artifact in the_plan.artifacts if artifact.check is not None)
-    return (_QUICK_SECONDS if the_plan.lock is None else _READ_SECONDS) + commands
 
 
 def _fill(opened: Iterable[tuple[plan.WritableRoot, int]]) -> None:

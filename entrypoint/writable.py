@@ -59,13 +59,14 @@ def open_root(root: plan.WritableRoot, table: tuple[mounts.Mount, ...]) -> int:
 def _open(root: plan.WritableRoot) -> int:
     try:
         fd, _ = directories.open_confined(root.path, create=True, mode=root.mode)
-    except PermissionError as closed:
-        if root.owner is None or os.geteuid() != 0:
+    except (PermissionError, errors.UnsafePath) as closed:
+        is_closed = isinstance(closed.__cause__ or closed, PermissionError)  # the root itself, or one around it
+        if root.owner is None or os.geteuid() != 0 or not is_closed:
             raise
         try:
             with acting.acting_as(root.owner.uid, root.owner.gid):  # given away by an earlier boot, and closed to root
-                fd, _ = directories.open_confined(root.path)
-        except PermissionError:
+                fd, _ = directories.open_confined(root.path, create=True, mode=root.mode)
+        except (PermissionError, errors.UnsafePath):
             raise closed from None
     return fd
 

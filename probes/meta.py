@@ -1,19 +1,16 @@
-"""/v1/meta: versions, digests, identity, artifacts, runtimes, endpoints, and the security profile that is in force."""
+"""/v1/meta: versions, digests, identity, artifacts, runtimes, endpoints, and the security profile, planned and in force."""
 
 import dataclasses
 import importlib.metadata
-import os
 import platform
 import socket
 from typing import Any
 
-from contract import errors, files, rundir, version
+from contract import boot_record, errors, files, rundir, version
 from manifest import plan, serving
 from probes import closures, identity, listeners, observed
 
-_STATUS_LIMIT = 65536
 _RUNTIMES_LIMIT = 1024 * 1024
-_SECCOMP_MODES = {"0": "disabled", "1": "strict", "2": "filter"}
 
 
 def describe(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +34,7 @@ def describe(known: observed.Observed, run: rundir.RunDirectory, endpoints: dict
         "runtimes": _runtimes(run) if booted.runtimes else [],
         "endpoints": endpoints,
         "log_level": booted.observability.log_level,
-        "security": security(),
+        "security": security(booted, known.boot),
         "process": _process(),
     }
 
@@ -62,19 +59,22 @@ def _address(bound: socket.socket | None) -> str | None:
     return None if bound is None else serving.address(*bound.getsockname()[:2])
 
 
-def security() -> dict[str, Any]:
-    """Return what the kernel enforces on this process now; None where it does not say (proc_pid_status(5))."""
-    status = _status()
+def security(booted: plan.Plan, boot: boot_record.BootRecord) -> dict[str, Any]:
+    """Return the planned profile, the one that this boot found in force, and how they differ.
+
+    Without a container nothing confines: ``effective`` is None then, and nothing differs.
+    """
+    planned = dataclasses.asdict(booted.security)
+    enforced = planned.pop("enforce")
+    found = boot.security
     return {
-        "uid": os.geteuid(),
-        "gid": os.getegid(),
-        "groups": sorted(os.getgroups()),
-        "capabilities_effective": status.get("CapEff"),
-        "capabilities_bounding": status.get("CapBnd"),
-        "no_new_privileges": _flag(status.get("NoNewPrivs")),
-        "seccomp": _SECCOMP_MODES.get(status.get("Seccomp", "")),
-        "root_read_only": bool(os.statvfs("/").f_flag & os.ST_RDONLY),
-        "umask": status.get("Umask"),
+        "attested": found is not None,
+        "planned": {**planned, "volumes": [volume.path for volume in booted.deploy.volumes]},
+        "effective": dataclasses.asdict(found.effective) if found else None,
+        "differences": [dataclasses.asdict(one) for one in found.differences] if found else [],
+        "unknown": found.unknown if found else {},
+        "enforced": enforced and found is not None,
+        "exceptions": [{"name": one.name, "reason": one.reason} for one in booted.exceptions],
     }
 
 
@@ -118,16 +118,3 @@ def _version(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _status() -> dict[str, str]:
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-            lines = file.read(_STATUS_LIMIT).splitlines()
-    except OSError:
-        return {}
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def _flag(value: str | None) -> bool | None:
-    return None if value is None else value == "1"

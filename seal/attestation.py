@@ -28,7 +28,7 @@ from manifest import plan, provisions
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE = "urn:bootseal:seal:2"
+PREDICATE_TYPE = "urn:bootseal:seal:3"
 CLOSURE_ALGORITHM = "bootsealClosure1"
 
 

@@ -147,6 +147,7 @@ def compose(work: Work, verdict: decision.Complete, *, late: bool, elapsed_secon
         "lock_sha256": the_plan.lock.sha256 if the_plan.lock else None,
         "identity": dataclasses.asdict(public),
         "artifacts": [dataclasses.asdict(_as_found(artifact, work.boot)) for artifact in the_plan.artifacts],
+        "security": work.boot.security.plain() if work.boot.security else None,
         "programs": [
             {
                 "name": view.name,

@@ -5,7 +5,8 @@ Rules
 * A seal is accepted if, in this order: it decodes strictly, byte for byte as bootseal writes it; it names the given key and
   that key signed it; its plan and manifest are the given plan's; ``closures.lock`` is the one that the plan names, and the
   record names it too; its artifacts are the plan's, verified as the plan demands, with the root digests of the lock; every
-  required artifact was usable and its programs are the plan's required ones; and, where it is given, its generation.
+  required artifact was usable and its programs are the plan's required ones; the profile that it ran under was read back,
+  and enforced where the plan enforces it; and, where it is given, its generation.
 * Each refusal names what differs from what, and what to do. The first one ends the judging.
 * Whose key it is, and whether this is the newest seal of that container, is not in any file: who judges must know the key from
   a source of his own, and compare the boot id or ``sealed_at`` where that matters.
@@ -21,7 +22,7 @@ from cryptography import exceptions
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from artifacts import closure, lock
-from contract import errors, files
+from contract import attested, errors, files
 from manifest import plan, provisions
 from seal import record
 
@@ -77,6 +78,20 @@ def _judge_plan(sealed: record.Record, loaded: plan.LoadedPlan, where: str) -> N
     if [program.name for program in sealed.programs] != names:
         why = f"its programs are not the plan's required ones, {', '.join(names) or 'none'}"
         raise NotThisPlan(where, why, _UNLIKE)
+    if sealed.security is None and not the_plan.relocated:
+        raise NotThisPlan(where, "it does not say under which security profile the container ran", _UNLIKE)
+    if sealed.security is not None:
+        _judge_security(sealed.security, the_plan, where)
+
+
+def _judge_security(found: attested.Attested, the_plan: plan.Plan, where: str) -> None:
+    """Raise NotThisPlan where the profile was not enforced as planned, or cannot have been."""
+    if found.enforced != the_plan.security.enforce:
+        why = f"it says that the profile was {'' if found.enforced else 'not '}enforced, unlike the plan"
+        raise NotThisPlan(where, why, _UNLIKE)
+    if found.enforced and found.weaknesses:
+        names = ", ".join(one.what for one in found.weaknesses)
+        raise NotThisPlan(where, f"the profile is enforced, and was weaker than planned: {names}", _UNLIKE)
 
 
 def _judge_artifacts(sealed: record.Record, image: Image, where: str) -> None:

@@ -21,9 +21,9 @@ import rfc8785
 from cryptography import exceptions
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from contract import boot_record, decode, errors, identity, records, rundir
+from contract import attested, boot_record, decode, errors, identity, records, rundir
 
-SCHEMA = "bootseal.seal/2"
+SCHEMA = "bootseal.seal/3"
 _SCHEMAS = "bootseal.seal/"
 DOMAIN = b"bootseal seal v1\n"
 LIMIT = 4 * 1024 * 1024
@@ -87,7 +87,8 @@ class Record:
     """The whole seal.
 
     ``sealed_at`` is RFC 3339; ``elapsed_seconds`` counts from the generation's start; ``lock_sha256`` is the digest of
-    ``closures.lock``, null where the plan has none.
+    ``closures.lock``, null where the plan has none. ``security`` is the profile that Stage A found in force, and how it differs
+    from the planned one; null where there was no container.
     """
 
     schema: str
@@ -101,6 +102,7 @@ class Record:
     lock_sha256: str | None
     identity: Identity
     artifacts: tuple[Artifact, ...]
+    security: attested.Attested | None
     programs: tuple[Program, ...]
     late: bool
     signature: Signature

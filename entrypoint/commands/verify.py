@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from contract import errors, exit_codes, rundir
+from contract import attested, errors, exit_codes, rundir
 from entrypoint import options, presenting
 from seal import outside, record, verification
 from supervisord import client
@@ -122,4 +122,15 @@ def _described(sealed: record.Record) -> list[str]:
         lines.append(
             f"artifact  {artifact.id}, {'verified by' if artifact.usable else 'NOT USABLE,'} {artifact.verified}{digest}"
         )
-    return [*lines, f"required  {names}"]
+    return [*lines, *_confinement(sealed.security), f"required  {names}"]
+
+
+def _confinement(found: attested.Attested | None) -> list[str]:
+    """Return what is said of the profile that the container ran under: every difference that is weaker, and what is unknown."""
+    if found is None:
+        return ["security  no container: nothing confined it"]
+    enforced = ", enforced" if found.enforced else ""
+    weak = [one for one in found.differences if one.weaker]
+    lines = [f"security  {f'WEAKER than planned in {len(weak)}' if weak else 'as planned'}{enforced}"]
+    lines += [f"  weaker    {presenting.plain(f'{one.what}: {one.found}, planned {one.planned}')}" for one in weak]
+    return lines + [f"  unknown   {presenting.plain(f'{what}: {why}')}" for what, why in found.unknown.items()]

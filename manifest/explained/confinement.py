@@ -129,7 +129,7 @@ EXAMPLES = {
         """\
  version: 1
  name: shop
--resources: {memory: 96MiB}
+-resources: {memory: 128MiB}
 +resources: {memory: 512MiB}
  programs:
    api: {command: [/opt/api]}

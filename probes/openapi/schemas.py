@@ -3,7 +3,7 @@
 from contract import events, snapshot
 from manifest import serving
 from probes import readiness
-from probes.openapi import shapes
+from probes.openapi import security, shapes
 from probes.openapi.shapes import (
     Schema,
     always,
@@ -24,7 +24,7 @@ _PHASES = (snapshot.BOOTING, snapshot.SEALED, snapshot.HELD, snapshot.STOPPING)
 
 def all_of_them() -> dict[str, Schema]:
     """Return every schema by its name."""
-    return {**_probes(), **_health(), **_programs(), **_meta(), "Event": _event()}
+    return {**_probes(), **_health(), **_programs(), **_meta(), **security.all_of_them(), "Event": _event()}
 
 
 def _probes() -> dict[str, Schema]:
@@ -230,7 +230,6 @@ def _event() -> Schema:
 
 def _meta() -> dict[str, Schema]:
     number = count()
-    digits = or_null(text("Hexadecimal.", pattern="^[0-9a-f]+$"))
     runtime = an_object("A language runtime.", {"name": text(), "path": text(), "version": text()})
     return {
         "Meta": an_object(
@@ -281,20 +280,6 @@ def _meta() -> dict[str, Schema]:
                 "socket": text("The unix socket's path."),
                 "otlp": or_null(text("Where the boot's trace is sent.")),
                 "paths": many(text(pattern="^/")),
-            },
-        ),
-        "Security": an_object(
-            "What the kernel enforces on this process now; null where it does not say.",
-            {
-                "uid": number,
-                "gid": number,
-                "groups": many(number),
-                "capabilities_effective": digits,
-                "capabilities_bounding": digits,
-                "no_new_privileges": or_null(claim()),
-                "seccomp": or_null(one_of(("disabled", "strict", "filter"))),
-                "root_read_only": claim(),
-                "umask": or_null(text("Octal.", pattern="^[0-7]+$")),
             },
         ),
     }

@@ -32,8 +32,11 @@ HARDENED = (
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",
     "--network=none",
+    "--memory=1g",
+    "--pids-limit=1024",
+    "--ulimit=nofile=4096:4096",
 )
-TMPFS = ("--tmpfs=/run:U", "--tmpfs=/tmp:U")
+TMPFS = ("--tmpfs=/run:U,size=64m,noexec", "--tmpfs=/tmp:U,size=64m,noexec")
 USER = ("--user=1000:1000",)
 
 FETCH = """

@@ -78,6 +78,8 @@ class Boxes:
 
 
 SECRET = "correct-horse-battery-staple"
+SHOP_LIMITS = ("--memory=512m", "--pids-limit=256")
+"""What the shop's manifest says of them; of two options the last one counts."""
 ENVIRONMENT = ("--env=SECRET_TOKEN=" + SECRET, "--env=SHOP_NAME=The Corner", "--env=PYTHONPATH=/tmp/planted")
 
 
@@ -100,7 +102,7 @@ def hello(boxes: Boxes, hello_image: str) -> box.Box:
 @pytest.fixture(scope="session")
 def shop(boxes: Boxes, shop_image: str) -> box.Box:
     """The shop example, hardened, sealed; tests look at it and change nothing but its items."""
-    started = boxes.start(shop_image, *box.HARDENED, *box.USER, *box.TMPFS, *ENVIRONMENT)
+    started = boxes.start(shop_image, *box.HARDENED, *SHOP_LIMITS, *box.USER, *box.TMPFS, *ENVIRONMENT)
     started.wait_until_sealed()
     return started
 

@@ -51,7 +51,16 @@ def test_events_tell_the_boot_in_order(tree: trees.Tree) -> None:
     ]
     assert [name for name in names if name in milestones] == milestones
     phases = [event["phase"] for event in tree.events("PhaseCompleted")]
-    assert phases == ["run-directory", "plan", "immutable-root", "writable-roots", "artifacts", "identity", "preflight"]
+    assert phases == [
+        "run-directory",
+        "plan",
+        "security-profile",
+        "immutable-root",
+        "writable-roots",
+        "artifacts",
+        "identity",
+        "preflight",
+    ]
     assert {event["boot_id"] for event in tree.events()} == {tree.snapshot().boot_id}
     for source in ("stage-a", "supervisord"):
         numbers = [event["seq"] for event in tree.events() if event["source"] == source]
@@ -215,7 +224,25 @@ def test_the_log_of_a_good_boot_and_stop_alarms_nobody(tree: trees.Tree) -> None
     tree.start().wait_ready()
     assert tree.stop() == 0
     assert [line for line in tree.stdout().splitlines() if " CRIT " in line or " WARN " in line] == []
-    assert [event for event in tree.events() if event["level"] in {"warn", "error"}] == []
+    alarms = [event["event"] for event in tree.events() if event["level"] in {"warn", "error"}]
+    assert alarms == ["SecurityProfileApplied"], "here is no container"
+
+
+def test_the_profile_in_force_is_that_of_pid_1_and_the_same_wherever_it_is_told(tree: trees.Tree) -> None:
+    tree.build({"programs": {"api": QUICK}})
+    tree.start().wait_ready()
+    [event] = tree.events("SecurityProfileApplied")
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{tree.pid}/status").read_text().splitlines())
+    effective = event["effective"]
+    assert str(effective["uid"]) == status["Uid"].split()[1]
+    assert effective["no_new_privileges"] == (status["NoNewPrivs"].strip() == "1")
+    assert bool(effective["capabilities"]["bounding"]) == bool(int(status["CapBnd"], 16))
+    assert event["differences"], "a tree is no container"
+    fields = ("effective", "differences", "unknown")
+    told = [json.loads(Path(path).read_text())["security"] for path in (tree.run.boot_record, tree.run.seal)]
+    told.append(tree.get("/v1/meta")[1]["security"])
+    for one in told:
+        assert {name: one[name] for name in fields} == {name: event[name] for name in fields}
 
 
 def test_nothing_is_left_after_a_stop(tree: trees.Tree) -> None:

@@ -85,7 +85,7 @@ def test_a_boot_takes_one_held_question_once_it_listens(tree: trees.Tree) -> Non
 
 
 def test_an_outage_is_learnt_of_and_is_no_reason_to_restart(tree: trees.Tree) -> None:
-    probes = {"listen": f"127.0.0.1:{tree.port}", "liveness_deadline": "20s"}
+    probes = {"listen": f"127.0.0.1:{tree.port}", "liveness_deadline": "10s"}
     tree.build({"programs": {"waiting": waiting()}, "probes": probes})
     tree.start()
     trees.wait_until(lambda: tree.get("/livez")[0] == 200, "the port is open")

@@ -81,7 +81,16 @@ def test_a_real_boot_in_metrics(tree: trees.Tree) -> None:
         <= time.time()
     )
     phases = [key[1] for key in found if key[0] == "bootseal_boot_phase_seconds"]
-    assert phases == ["run-directory", "plan", "immutable-root", "writable-roots", "artifacts", "identity", "preflight"]
+    assert phases == [
+        "run-directory",
+        "plan",
+        "security-profile",
+        "immutable-root",
+        "writable-roots",
+        "artifacts",
+        "identity",
+        "preflight",
+    ]
     assert found["bootseal_program_restarts_total", "api", snapshot.KILLED] == 1
     assert sum(found["bootseal_program_restarts_total", "api", reason] for reason in snapshot.RESTART_REASONS) == 1
     assert (

@@ -100,6 +100,22 @@ def test_the_events_of_an_earlier_boot_are_not_taken_for_this_ones(place: Path) 
     assert "READY" not in second.stdout
 
 
+def test_without_a_container_nothing_is_attested_and_nothing_warned_of_also_where_the_profile_is_enforced(
+    place: Path,
+) -> None:
+    with running(place, {"programs": {"api": QUICK}, "security": {"enforce": True}}):
+        run_directory = place / "state/run"
+        told = [json.loads(line) for line in (run_directory / "events.jsonl").read_text().splitlines()]
+        assert not [
+            one for one in told if "SecurityProfileApplied" in one["event"] or one.get("phase") == "security-profile"
+        ]
+        assert json.loads((run_directory / "boot.json").read_text())["security"] is None
+        assert json.loads((run_directory / "bootstrap.done").read_text())["security"] is None
+        judge = [sys.executable, "-I", "-m", "entrypoint", "verify", "--run-dir", str(run_directory)]
+        said = subprocess.run(judge, capture_output=True, text=True, timeout=trees.PATIENCE_SECONDS, check=True)
+        assert "security  no container: nothing confined it" in said.stdout
+
+
 def test_two_cannot_share_a_state_directory(place: Path) -> None:
     with running(place, {"programs": {"api": QUICK}}):
         second = run(place / "bootseal.yaml", "--until-ready", "--state", place / "state")

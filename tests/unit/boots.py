@@ -10,7 +10,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from contract import boot_record, files, process, rundir, snapshot
+from contract import attested, boot_record, files, process, rundir, snapshot
 from manifest import hardening, plan, provisions, serving
 from seal import record, signing_key
 
@@ -138,12 +138,37 @@ def ledger(*views: snapshot.ProgramView, **changes: Any) -> snapshot.Snapshot:
     return dataclasses.replace(made, **changes)
 
 
+def profile(**changes: Any) -> attested.Profile:
+    """Return the profile in force that ``security()`` plans: nothing of it differs, and nothing is unknown."""
+    wanted = security()
+    mounts = tuple(
+        attested.FileSystem(one.path, "tmpfs", one.size_bytes, ("nosuid", "nodev", "noexec")) for one in wanted.tmpfs
+    )
+    made = attested.Profile(
+        uid=1000, gid=1000, groups=(1000,), umask="0022", uid_map=((0, 0, 4294967295),), gid_map=((0, 0, 4294967295),),
+        capabilities=dict.fromkeys(("effective", "permitted", "inheritable", "bounding", "ambient"), ()),
+        no_new_privileges=True, seccomp="filter", seccomp_filters=1,
+        namespaces={"pid": "own", "ipc": "own", "uts": "own", "user": "host", "cgroup": "own", "network": "own"},
+        root_read_only=True, mounts=mounts, devices=(), memory_bytes=wanted.limits.memory_bytes, cpus=attested.UNLIMITED,
+        pids=wanted.limits.pids, files=wanted.limits.files,
+    )  # fmt: skip
+    return dataclasses.replace(made, **changes)
+
+
+def attested_security(**changes: Any) -> attested.Attested:
+    """Return what a boot found that is confined as planned."""
+    return dataclasses.replace(
+        attested.Attested(enforced=False, effective=profile(), differences=(), unknown={}), **changes
+    )
+
+
 def boot(**changes: Any) -> boot_record.BootRecord:
     """Return the record of a boot whose PID 1 is this process."""
     made = boot_record.BootRecord(
         schema=boot_record.SCHEMA, boot_id=BOOT_ID, generation=1, pid1=os.getpid(), pid1_start=process.start_time() or 0,
         started_monotonic=1.5, started_at=WALL, plan_directory="/opt/box", plan_sha256=SHA256,
         phases=(boot_record.PhaseTiming("plan", 0.01, 1.25),), warnings=("one",), public_key="", closures=(),
+        security=attested_security(),
     )  # fmt: skip
     return dataclasses.replace(made, **changes)
 
@@ -164,6 +189,7 @@ class Container:
             "plan_sha256": self.record.plan_sha256, "lock_sha256": None,
             "identity": dataclasses.asdict(record.public_identity(self.run, self.record)),
             "artifacts": [{"id": "api", "sha256": None, "verified": "presence", "usable": True, "required": True}],
+            "security": self.record.security.plain() if self.record.security else None,
             "programs": [
                 {"name": "api", "state": "RUNNING", "pid": 100, "pid_start": 1000, "ready_by": "running for 1s",
                  "ready_at": WALL},

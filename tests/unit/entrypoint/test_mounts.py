@@ -19,12 +19,12 @@ LINES = """\
 
 def test_mounts_are_read_with_their_point_kind_and_right():
     assert mounts.parse(LINES) == (
-        mounts.Mount("/", "ext4", False, 22, 1, "254:0"),
-        mounts.Mount("/proc", "proc", True, 23, 22, "0:21"),
-        mounts.Mount("/with space\\x", "tmpfs", False, 24, 22, "0:22"),
-        mounts.Mount("/sb-ro", "overlay", True, 25, 22, "0:23"),
-        mounts.Mount("/a/b", "tmpfs", True, 26, 22, "0:24", "/sub"),
-        mounts.Mount("/rom", "ext4", False, 27, 22, "0:25"),
+        mounts.Mount("/", "ext4", False, 22, 1, "254:0", "/", frozenset({"rw", "relatime"})),
+        mounts.Mount("/proc", "proc", True, 23, 22, "0:21", "/", frozenset({"ro", "nosuid", "rw"})),
+        mounts.Mount("/with space\\x", "tmpfs", False, 24, 22, "0:22", "/", frozenset({"rw", "size=64k"})),
+        mounts.Mount("/sb-ro", "overlay", True, 25, 22, "0:23", "/", frozenset({"rw", "ro", "lowerdir=/a"})),
+        mounts.Mount("/a/b", "tmpfs", True, 26, 22, "0:24", "/sub", frozenset({"ro", "noexec"})),
+        mounts.Mount("/rom", "ext4", False, 27, 22, "0:25", "/", frozenset({"rw", "errors=remount-ro"})),
     )
 
 

@@ -197,6 +197,21 @@ def test_a_root_that_an_earlier_boot_gave_away_is_filled_with_its_owners_rights(
 
 
 @needs_root
+def test_a_root_within_one_that_an_earlier_boot_gave_away_and_closed_is_found_again(open_tmp):
+    roots = [root(f"{open_tmp}/w{below}", mode=0o700, owner=OWNER) for below in ("", "/inner")]
+    the_four = CAP_CHOWN | CAP_KILL | CAP_SETUID | CAP_SETGID
+
+    def work() -> bool:
+        for _ in range(2):
+            for one in roots:
+                writable.prepare(one, ())
+        return True
+
+    assert rights.run_as(0, [0], the_four, work) == 0
+    assert [(owner_of(one.path), mode_of(one.path)) for one in roots] == [(OWNER, 0o700)] * 2
+
+
+@needs_root
 def test_a_setgid_that_the_kernel_drops_without_a_word_is_an_error(open_tmp):
     os.mkdir(f"{open_tmp}/w")
     os.chown(f"{open_tmp}/w", 4001, 5001)

@@ -140,7 +140,7 @@ class Boot:
         self.record = boot_record.BootRecord(
             boot_record.SCHEMA, BOOT_ID, 1, 1, PID1_START, clock.monotonic(), clock.rfc3339(), str(folder / "plan"),
             self.plan_sha256, (boot_record.PhaseTiming("writable", 0.02, 12.5),), ("ImmutableRootWritable /opt/box",),
-            base64.b64encode(self.key.public_key().public_bytes_raw()).decode(), (),
+            base64.b64encode(self.key.public_key().public_bytes_raw()).decode(), (), boots.attested_security(),
         )  # fmt: skip
         boot_record.write(self.run, self.record)
 
@@ -155,7 +155,7 @@ class Boot:
             "schema": record.SCHEMA, "boot_id": BOOT_ID, "generation": 1, "pid1_start": PID1_START,
             "sealed_at": "2026-01-01T00:00:05.000Z", "elapsed_seconds": 1.5, "manifest_sha256": "1" * 64,
             "plan_sha256": self.plan_sha256, "lock_sha256": None, "identity": dataclasses.asdict(record.public_identity(self.run, self.record)),
-            "artifacts": [], "programs": [], "late": False,
+            "artifacts": [], "security": None, "programs": [], "late": False,
         }  # fmt: skip
         return record.sign(unsigned | changes, self.key)
 

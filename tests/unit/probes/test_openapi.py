@@ -9,9 +9,9 @@ import jsonschema
 import openapi_spec_validator
 import pytest
 
-from contract import boot_record, snapshot
-from manifest import serving
-from probes import readiness
+from contract import attested, boot_record, snapshot
+from manifest import hardening, provisions, serving
+from probes import meta, readiness
 from probes.openapi import document
 from probes.requirements import board
 from tests import contract_checking
@@ -74,11 +74,48 @@ def test_every_object_of_ours_holds_what_is_named_and_nothing_else():
     ("name", "record"),
     [
         ("Program", snapshot.ProgramView), ("Timeline", snapshot.Timeline), ("Exit", snapshot.Exit),
-        ("Missing", readiness.Missing),
+        ("Missing", readiness.Missing), ("Difference", attested.Difference), ("EffectiveProfile", attested.Profile),
     ],
 )  # fmt: skip
 def test_a_record_of_ours_is_described_field_by_field(name, record):
     assert list(SCHEMAS[name]["properties"]) == [field.name for field in dataclasses.fields(record)]
+
+
+PLANNED = boots.security(
+    capabilities=("CHOWN",), groups=("video",), runtime="runc", gpu="amd", denied_syscalls=("unshare",),
+    devices=(hardening.Device("/dev/kfd", "rw"),), limits=hardening.Limits(2**30, 1.5, 100, 4096),
+    tmpfs=(hardening.Tmpfs("/t", 1, 0o700, True, provisions.User(1, 2)), *boots.security().tmpfs),
+)  # fmt: skip
+WEAK = attested.Difference("memory", "1 GiB", "unlimited", weaker=True, mend="--memory=1g")
+NOTHING_READ = boots.profile(
+    umask=None, uid_map=None, gid_map=None, capabilities={}, no_new_privileges=None, seccomp=None, seccomp_filters=None,
+    namespaces=dict.fromkeys(boots.profile().namespaces), root_read_only=None, memory_bytes=None, cpus=None, pids=None, files=None,
+    mounts=(attested.FileSystem("/data", "ext4", None, ()),), devices=("/dev/kfd",),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        boots.attested_security(), None,
+        boots.attested_security(enforced=True, effective=NOTHING_READ, differences=(WEAK,), unknown={"cpus": "why"}),
+    ],
+    ids=["as planned", "no container", "nothing read"],
+)  # fmt: skip
+def test_the_security_of_every_boot_is_as_it_says(found):
+    exceptions = (provisions.ExceptionPlan("gpu-rocm", "it renders"),)
+    deploy = hardening.DeployPlan(None, 1, (hardening.Volume("data", "/data", 1),))
+    planned = boots.make_plan(security=PLANNED, deploy=deploy, exceptions=exceptions)
+    told = json.loads(json.dumps(meta.security(planned, boots.boot(security=found))))
+    judge("Security", told)
+    assert told["attested"] == (found is not None) == (told["effective"] is not None)
+    assert told["exceptions"] == [{"name": "gpu-rocm", "reason": "it renders"}]
+    assert (told["planned"]["user"], told["planned"]["volumes"]) == ({"uid": 1000, "gid": 1000}, ["/data"])
+    if found is not None:
+        expected = found.plain()
+        assert {name: told[name] for name in ("effective", "differences", "unknown", "enforced")} == {
+            **expected, "enforced": False,
+        }  # fmt: skip
 
 
 def test_a_phase_and_a_requirement_are_described_field_by_field():

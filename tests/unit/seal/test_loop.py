@@ -1,5 +1,6 @@
 """What the seal program writes, in which order, and what it leaves when that fails."""
 
+import base64
 import dataclasses
 import json
 import os
@@ -7,7 +8,7 @@ import types
 
 import pytest
 
-from contract import boot_record, errors, events, files, rundir
+from contract import attested, boot_record, errors, events, files, rundir
 from manifest import plan, provisions
 from seal import decision, loop, record
 from tests.unit import boots
@@ -58,6 +59,26 @@ def test_the_record_says_how_stage_a_found_each_artifact(tmp_path):
         record.Artifact("api", "ab" * 32, "digest", usable=True, required=True),
         record.Artifact("tool", "cd" * 32, "metadata", usable=False, required=False),
     )
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        boots.attested_security(
+            differences=(attested.Difference("pids", "1024", "2048", weaker=True, mend="--pids-limit=1024"),),
+            unknown={"cpus": "why"},
+        ),
+    ],
+)
+def test_the_record_and_its_statement_hold_the_profile_that_stage_a_found(tmp_path, found):
+    of = work(tmp_path, security=found)
+    assert seal(of) == 0
+    sealed = record.accept(files.read_bounded(of.run.seal, record.LIMIT), record.expected(of.run))
+    assert sealed.security == found
+    with open(of.run.attestation, "rb") as file:
+        payload = json.loads(base64.b64decode(json.loads(file.read())["payload"]))
+    assert payload["predicate"]["security"] == (found.plain() if found else None)
 
 
 def test_an_artifact_that_stage_a_does_not_speak_of_is_not_sealed(tmp_path):

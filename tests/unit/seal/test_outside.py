@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts import closure, lock
-from contract import errors, files
+from contract import attested, errors, files
 from manifest import plan, provisions
 from seal import outside, record, signing_key
 from tests.unit import boots
@@ -73,7 +73,11 @@ def make_plan(**changes) -> plan.Plan:
 def case(tmp_path) -> Case:
     directory = f"{tmp_path}/plan"
     write(directory, make_plan(), LOCK_DATA)
-    image = outside.read_plan(directory)
+    return good(directory, outside.read_plan(directory))
+
+
+def good(directory: str, image: outside.Image) -> Case:
+    """Return what a good boot of ``image`` seals."""
     assert image.loaded.plan.lock is not None
     sealed = {
         "schema": record.SCHEMA, "boot_id": boots.BOOT_ID, "generation": 2, "pid1_start": 4711, "sealed_at": boots.WALL,
@@ -84,6 +88,7 @@ def case(tmp_path) -> Case:
             {"id": "api", "sha256": API, "verified": "digest", "usable": True, "required": True},
             {"id": "tool", "sha256": TOOL, "verified": "metadata", "usable": True, "required": False},
         ],
+        "security": boots.attested_security().plain(),
         "programs": [
             {"name": "api", "state": "RUNNING", "pid": 100, "pid_start": 1000, "ready_by": "running for 1s",
              "ready_at": boots.WALL},
@@ -106,6 +111,13 @@ REFUSALS = [
     ({"lock_sha256": None}, outside.NotThisPlan, "its lock_sha256 is null", "do not trust"),
     ({"programs": []}, outside.NotThisPlan, "programs are not the plan's required ones, api", "do not trust"),
     ({"artifacts": []}, outside.NotThisPlan, "artifacts are not the plan's, api, tool", "do not trust"),
+    ({"security": None}, outside.NotThisPlan, "does not say under which security profile", "do not trust"),
+    (
+        {"security": boots.attested_security(enforced=True).plain()},
+        outside.NotThisPlan,
+        "was enforced, unlike the plan",
+        "do not trust",
+    ),
     ({"schema": "bootseal.seal/1"}, errors.InvalidRecord, "schema is bootseal.seal/1", "version of bootseal"),
 ]
 
@@ -144,6 +156,33 @@ def test_an_optional_artifact_that_was_not_usable_is_shown_and_a_required_one_is
     for changes in ({"required": True}, {"id": "other"}):
         with pytest.raises(outside.NotThisPlan, match="its artifacts are not the plan's"):
             case.judge(artifacts=case.artifacts(**changes))
+
+
+def enforcing(path, **found) -> Case:
+    """Return a case whose plan enforces its profile, sealed with what was ``found``."""
+    write(path, make_plan(security=boots.security(enforce=True)), LOCK_DATA)
+    image = outside.read_plan(path)
+    security = boots.attested_security(**found).plain()
+    sealed = {**good(path, image).sealed, "security": security}
+    return Case(path, image, sealed)
+
+
+WEAK = attested.Difference("memory", "1 GiB", "unlimited", weaker=True, mend="--memory=1g")
+EXCUSED = attested.Difference("pids", "1024", "unlimited", weaker=True, mend="")
+
+
+def test_a_profile_that_the_plan_enforces_was_enforced_and_cannot_have_been_weaker(tmp_path):
+    sealed = enforcing(f"{tmp_path}/a", enforced=True, differences=(EXCUSED,)).judge()
+    assert sealed.security is not None and sealed.security.differences == (EXCUSED,)
+    with pytest.raises(outside.NotThisPlan, match="was not enforced, unlike the plan"):
+        enforcing(f"{tmp_path}/b", enforced=False).judge()
+    with pytest.raises(outside.NotThisPlan, match="weaker than planned: memory"):
+        enforcing(f"{tmp_path}/c", enforced=True, differences=(EXCUSED, WEAK)).judge()
+
+
+def test_a_weaker_profile_that_nobody_enforced_is_told_and_accepted(case):
+    sealed = case.judge(security=boots.attested_security(differences=(WEAK,)).plain())
+    assert sealed.security is not None and sealed.security.weaknesses == (WEAK,)
 
 
 def test_another_generation_than_the_one_asked_for_is_refused(case):

@@ -20,6 +20,7 @@ UNSIGNED = {
     "elapsed_seconds": 1.25, "manifest_sha256": boots.SHA256, "plan_sha256": boots.SHA256, "lock_sha256": None,
     "identity": {"id": "box", "ed25519": base64.b64encode(EXPECTED.public_key).decode()},
     "artifacts": [{"id": "api", "sha256": None, "verified": "presence", "usable": True, "required": True}],
+    "security": boots.attested_security().plain(),
     "programs": [
         {"name": "api", "state": "RUNNING", "pid": 100, "pid_start": 1000, "ready_by": "running for 1s",
          "ready_at": boots.WALL},
