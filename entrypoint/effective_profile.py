@@ -163,15 +163,20 @@ def _is_the_engines(mount: mounts.Mount) -> bool:
 
 def _file_system(path: str, mount: mounts.Mount) -> attested.FileSystem:
     options = tuple(flag for flag in _FLAGS if flag in mount.options)
-    size = _size(mount.point) if mount.filesystem in _IN_MEMORY else None  # a server that is away would hold statvfs(2)
+    size = _size(mount) if mount.filesystem in _IN_MEMORY else None  # a server that is away would hold statvfs(2)
     return attested.FileSystem(path, mount.filesystem, size, options)
 
 
-def _size(path: str) -> int | None:
+def _size(mount: mounts.Mount) -> int | None:
+    """Return how much ``mount``, which lies in memory, holds; as its options say where nobody may ask it.
+
+    The way there may have been given to a program's user: PID 1 without CAP_DAC_OVERRIDE does not come through.
+    """
     try:
-        found = os.statvfs(path)
+        found = os.statvfs(mount.point)
     except OSError:
-        return None
+        said = next((one.removeprefix("size=") for one in mount.options if one.startswith("size=")), "")
+        return int(said[:-1]) * 1024 if said.endswith("k") and said[:-1].isdecimal() else None  # tmpfs(5): shown in KiB
     return found.f_blocks * found.f_frsize or attested.UNLIMITED
 
 

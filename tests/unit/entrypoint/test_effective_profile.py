@@ -126,5 +126,18 @@ def test_a_container_with_a_thousand_mounts_lists_some():
     assert len(read((), (), table).mounts) == 20
 
 
+@pytest.mark.parametrize(
+    ("option", "size_bytes"), [("size=65536k", 64 * 2**20), ("size=x", None), ("size=k", None), ("mode=755", None)]
+)
+def test_a_file_system_that_nobody_may_ask_is_as_large_as_its_options_say(monkeypatch, option, size_bytes):
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "statvfs", refuse)
+    inner = mounts.Mount("/run/app/inner", "tmpfs", read_only=False, options=frozenset({"rw", "nosuid", option}))
+    [found] = effective_profile.read(["/run/app/inner"], [], [inner]).mounts
+    assert (found.path, found.size_bytes) == ("/run/app/inner", size_bytes)
+
+
 def test_only_groups_that_are_names_are_looked_up_and_one_that_is_absent_has_no_number():
     assert effective_profile.group_numbers(("root", "44", "no-such-group")) == {"root": 0}
