@@ -53,7 +53,7 @@ def services(making: kube_workload.Making, *, has_own: bool) -> list[dict[str, A
     ]
     found = []
     if ports and has_own:
-        spec = {"type": "ClusterIP", "selector": making.labels, "ports": ports}
+        spec: dict[str, Any] = {"type": "ClusterIP", "selector": making.labels, "ports": ports}
         found.append(making.document("v1", "Service", making.service, spec))
     if making.plan.deploy.workload == hardening.STATEFULSET:
         spec = {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": making.labels}
