@@ -33,7 +33,7 @@ GROUPS = {
         "schema": "Print the JSON Schema of the manifest, for editors.",
         "runtimes": "Find the language runtimes that are here.",
         "image": "Build an image, the same bytes each time.",
-        "render": "Write what runs the container: Compose, Kubernetes, Quadlet, podman, docker.",
+        "render": "Write what runs the container: for Compose, Kubernetes, podman.",
     },
     "Boot": {
         "boot": "Boot as PID 1 (what an image's ENTRYPOINT runs).",

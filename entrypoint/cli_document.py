@@ -46,11 +46,18 @@ def _part(context: click.Context, name: str) -> str:
     command = cli.bootseal.get_command(context, name)
     if command is None:
         raise KeyError(name)
+    return "\n".join(_described(f"bootseal {name}", command))
+
+
+def _described(name: str, command: click.Command) -> list[str]:
+    """Return the usage, text and options of ``command``, and those of the commands below it."""
     arguments = [one.metavar or one.name.upper() for one in command.params if isinstance(one, click.Argument)]
     options = [one for one in command.params if isinstance(one, click.Option)]
-    usage = " ".join(["bootseal", name, *(["[OPTIONS]"] if options else []), *arguments])
-    parts = [f"```\n{usage}\n```\n", _prose(command.help or ""), _options(options)]
-    return "\n".join(part for part in parts if part)
+    usage = " ".join([name, *(["[OPTIONS]"] if options else []), *arguments])
+    below = sorted(command.commands.items()) if isinstance(command, click.Group) else []
+    parts = [*([] if below else [f"```\n{usage}\n```\n"]), _prose(command.help or ""), _options(options)]
+    parts += [part for word, one in below for part in _described(f"{name} {word}", one)]
+    return [part for part in parts if part]
 
 
 def _prose(text: str) -> str:

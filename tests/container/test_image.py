@@ -1,10 +1,13 @@
 """The image: nothing in it that does not run, nothing in it that its user can change, and built offline from a lock."""
 
+import hashlib
 import json
+import os
 import pathlib
 import re
 import shutil
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -33,6 +36,17 @@ def test_the_image_says_how_it_starts_and_stops(hello_image: str) -> None:
     labels = found["Labels"]
     assert labels["org.opencontainers.image.title"] == "hello"
     assert re.fullmatch(r"\d+\.\d+\.\d+", labels["org.opencontainers.image.version"])
+    assert "io.buildah.version" not in labels, "the engine that built it is no part of it"
+
+
+def test_the_labels_are_those_of_the_plan_in_the_image(request: pytest.FixtureRequest) -> None:
+    for name in ("hello", "shop"):
+        sealed: box.Box = request.getfixturevalue(name)
+        data = sealed.host.file("/opt/bootseal/etc/plan.json").content
+        labels = config(request.getfixturevalue(f"{name}_image"))["Labels"]
+        assert labels["io.bootseal.plan.sha256"] == hashlib.sha256(data).hexdigest()
+        assert labels["io.bootseal.manifest.sha256"] == json.loads(data)["manifest_sha256"]
+        assert labels["io.bootseal.lock.sha256"] == json.loads(data)["lock"]["sha256"]
 
 
 def exposed(image: str) -> set[str]:
@@ -56,7 +70,7 @@ def test_an_image_exposes_the_ports_that_its_plan_has_for_others(
         assert exposed(image) == {"18080/tcp", "18081/tcp"}
         assert config(image)["Entrypoint"] == ENTRYPOINT
     finally:
-        box.engine_ok("rmi", image)
+        box.engine_ok("rmi", "--no-prune", image)  # what it is made upon may be part of another build just now
 
 
 def test_what_is_exposed_is_said_by_the_plan_in_the_image(request: pytest.FixtureRequest) -> None:
@@ -144,10 +158,11 @@ def test_the_same_sources_have_the_same_image_wherever_they_lie(tmp_path: pathli
     assert box.script("wheels", "sources", str(tmp_path)).returncode == 0
     shutil.copytree(box.PROJECT / "examples" / "hello", tmp_path / "examples" / "hello")
     command = [str(tmp_path / "container" / "image"), "hello"]
-    first = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "BOOTSEAL_PYTHON": sys.executable}
+    first = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert first.returncode == 0, first.stderr
     alias = "localhost/bootseal-test:alias"
-    again = subprocess.run([*command, alias], capture_output=True, text=True, check=True)
+    again = subprocess.run([*command, alias], capture_output=True, text=True, check=True, env=environment)
     assert (again.stdout, again.stderr) == (first.stdout, "")
     form = ("inspect", "--type=image", "--format={{.Id}}")
     assert box.engine_ok(*form, alias) == box.engine_ok(*form, first.stdout.strip())

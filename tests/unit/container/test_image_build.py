@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import pathlib
+import shlex
 import tarfile
 import zipfile
 
@@ -414,6 +415,16 @@ def test_what_was_built_is_printed_for_people_and_for_programs(shop, engine, cap
 def test_a_failure_of_the_engine_is_one_line_and_exit_code_1(shop, engine, capsys):
     assert cli.main(["image", "build", str(shop), "--base", "nosuch", "--platform", "linux/amd64"]) == 1
     assert "bootseal: image nosuch: it is not here" in capsys.readouterr().err
+
+
+def test_what_builds_a_context_is_printed_as_a_shell_takes_it(shop, engine, tmp_path, capsys):
+    out = str(tmp_path / "my context")
+    words = ["image", "context", str(shop), "--base", "base", "--platform", "linux/amd64", "-o", out]
+    assert cli.main(words) == 0
+    printed = shlex.split(capsys.readouterr().out)
+    assert printed[:2] == ["podman", "build"] and printed[-1] == out
+    assert {"NAME=shop", "BASE=base", "--timestamp", "linux/amd64"} <= set(printed)
+    assert not engine.builds
 
 
 # bootseal's own wheel.

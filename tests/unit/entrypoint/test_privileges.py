@@ -95,7 +95,7 @@ def test_a_map_has_a_range_for_each_line_or_is_refused(rows):
     if all(len(line) == 3 and all(word.isdecimal() for word in line) for line in words):
         assert [first for first, _ in privileges.parse_map(text)] == [int(line[0]) for line in words]
     elif any(len(line) != 3 for line in words):
-        with pytest.raises(ValueError, match="unpack|invalid literal"):
+        with pytest.raises(ValueError, match=r"unpack|invalid literal"):
             privileges.parse_map(text)
 
 
