@@ -12,7 +12,7 @@ Rules
 from typing import Any
 
 from container import engine_argv, rendering
-from manifest import hardening, plan
+from manifest import exposure, hardening, plan
 
 
 def render(loaded: plan.LoadedPlan, options: rendering.Options) -> str:
@@ -53,7 +53,7 @@ def _service(loaded: plan.LoadedPlan, options: rendering.Options) -> dict[str, A
         "volumes": _volumes(made),
         "secrets": _granted(made, options),
         "environment": list(rendering.variables(made)),
-        "ports": [_port(one) for one in rendering.published(made)],
+        "ports": [_port(one) for one in exposure.reachable(made)],
         "pids_limit": security.limits.pids,
         "mem_limit": f"{security.limits.memory_bytes}b",
         "cpus": security.limits.cpus,
@@ -100,7 +100,7 @@ def _secret(one: rendering.SecretFile, options: rendering.Options) -> dict[str, 
     return {"external": True}
 
 
-def _port(one: rendering.Published) -> dict[str, Any]:
+def _port(one: exposure.Reachable) -> dict[str, Any]:
     where = {} if one.exposed else {"host_ip": "127.0.0.1"}
     return {"target": one.port, "published": str(one.port), "protocol": "tcp", **where}
 

@@ -16,7 +16,7 @@ import shlex
 from collections.abc import Iterable
 
 from container import rendering
-from manifest import hardening, plan
+from manifest import exposure, hardening, plan
 
 PODMAN, DOCKER = "podman", "docker"
 PODMANS_PLACE = "/run/secrets"
@@ -50,7 +50,7 @@ def argv(loaded: plan.LoadedPlan, options: rendering.Options, engine: str) -> li
         words += [f"--tmpfs={docker_tmpfs(one)}" for one in rendering.tmpfs(made)]
     words += _storage(made, options, is_podman=is_podman)
     words += [f"--env={name}" for name in rendering.variables(made)]
-    words += [f"--publish={publication(one)}" for one in rendering.published(made)]
+    words += [f"--publish={publication(one)}" for one in exposure.reachable(made)]
     words += _life(made, is_podman=is_podman)
     return [*words, options.image.reference]
 
@@ -163,7 +163,7 @@ def podman_secret(made: plan.Plan, options: rendering.Options, secret: rendering
     return f"{options.name}-{secret.name},type=mount,target={target},uid={user.uid},gid={user.gid},mode=0400"
 
 
-def publication(port: rendering.Published) -> str:
+def publication(port: exposure.Reachable) -> str:
     """Return a published port as ``--publish`` takes it: an exposed one on every address, any other on the host's loopback."""
     return f"{'' if port.exposed else '127.0.0.1:'}{port.port}:{port.port}/tcp"
 

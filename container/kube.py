@@ -17,7 +17,7 @@ import yaml
 
 from container import kube_names, kube_network, kube_security, kube_storage, kube_workload, rendering
 from contract import errors
-from manifest import hardening, plan
+from manifest import exposure, hardening, plan
 
 SERVICE, NETWORK_POLICY, DISRUPTION_BUDGET, POD_MONITOR = KINDS = ("service", "networkpolicy", "pdb", "podmonitor")
 """The documents beside the workload that can be left out, or added."""
@@ -104,7 +104,7 @@ def _notes(making: kube_workload.Making, settings: Settings) -> list[str]:
     made = making.plan
     found = kube_security.notes(made, making.name, making.options.seccomp)
     found += kube_storage.notes(made, making.references)
-    if not any(one.exposed for one in rendering.published(made)):
+    if not any(one.exposed for one in exposure.reachable(made)):
         found.append("there is no Service of its own: no program's port is exposed")
     if NETWORK_POLICY not in settings.left_out:
         found.append("the NetworkPolicy restricts nothing where the cluster's network has no one to keep it")

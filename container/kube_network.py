@@ -14,9 +14,9 @@ import collections
 from typing import Any
 
 from container import kube_names, kube_workload, rendering
-from manifest import hardening, plan, serving
+from manifest import exposure, hardening, plan, serving
 
-_OF_THE_CLUSTER = (rendering.METRICS, rendering.DETAIL)
+_OF_THE_CLUSTER = (exposure.METRICS, exposure.DETAIL)
 _PROTOCOL = "TCP"
 
 
@@ -26,7 +26,7 @@ def port_names(made: plan.Plan) -> dict[int, str]:
     A port of bootseal's is called by what it is for. A program's by the program, where that has one such port.
     """
     own = own_ports(made)
-    others = [(one.port, one.names[0]) for one in rendering.published(made) if one.port not in own]
+    others = [(one.port, one.names[0]) for one in exposure.reachable(made) if one.port not in own]
     counts = collections.Counter(owner for _, owner in others)
     found = dict(own)
     for port, owner in others:
@@ -39,8 +39,8 @@ def own_ports(made: plan.Plan) -> dict[int, str]:
     """Return the ports of bootseal's own that can be reached from outside the container, each with what it is for."""
     probes = made.probes
     detail = probes.detail.port if probes.detail.reach == serving.OWN else None
-    found = {detail: rendering.DETAIL, probes.metrics_port: rendering.METRICS, probes.port: rendering.PROBES}
-    reached = {one.port for one in rendering.published(made)}
+    found = {detail: exposure.DETAIL, probes.metrics_port: exposure.METRICS, probes.port: exposure.PROBES}
+    reached = {one.port for one in exposure.reachable(made)}
     return {port: name for port, name in found.items() if port is not None and port in reached}
 
 
@@ -48,7 +48,7 @@ def services(making: kube_workload.Making, *, has_own: bool) -> list[dict[str, A
     """Return the Service of what is exposed, where something is and ``has_own``, and a StatefulSet's headless one."""
     ports = [
         {"name": making.ports[one.port], "protocol": _PROTOCOL, "port": one.port, "targetPort": making.ports[one.port]}
-        for one in rendering.published(making.plan)
+        for one in exposure.reachable(making.plan)
         if one.exposed
     ]
     found = []
@@ -64,7 +64,7 @@ def services(making: kube_workload.Making, *, has_own: bool) -> list[dict[str, A
 
 def policy(making: kube_workload.Making) -> dict[str, Any]:
     """Return the NetworkPolicy."""
-    published = rendering.published(making.plan)
+    published = exposure.reachable(making.plan)
     everybody = [one.port for one in published if one.exposed]
     own = own_ports(making.plan)
     cluster = [one.port for one in published if not one.exposed and own.get(one.port) in _OF_THE_CLUSTER]
@@ -79,13 +79,13 @@ def policy(making: kube_workload.Making) -> dict[str, Any]:
 
 def monitor(making: kube_workload.Making) -> dict[str, Any]:
     """Return the PodMonitor; raises CannotRender when the metrics have no port that is reached from outside."""
-    if rendering.METRICS not in own_ports(making.plan).values():
+    if exposure.METRICS not in own_ports(making.plan).values():
         why = "metrics have no port of their own that is reached from outside the Pod"
         remedy = 'write for example `probes: {metrics: "0.0.0.0:9091"}` in the manifest'
         raise rendering.CannotRender("a PodMonitor", why, remedy)
     spec = {
         "selector": {"matchLabels": making.labels},
-        "podMetricsEndpoints": [{"port": rendering.METRICS, "path": "/metrics"}],
+        "podMetricsEndpoints": [{"port": exposure.METRICS, "path": "/metrics"}],
     }
     return making.document("monitoring.coreos.com/v1", "PodMonitor", making.name, spec)
 

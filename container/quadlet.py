@@ -11,7 +11,7 @@ Rules
 """
 
 from container import engine_argv, rendering
-from manifest import hardening, plan
+from manifest import exposure, hardening, plan
 
 OLDEST = "4.8"
 _PULL_SECONDS = 900
@@ -67,7 +67,7 @@ def _container(loaded: plan.LoadedPlan, options: rendering.Options) -> list[tupl
         found.append(("SeccompProfile", profile))
     found += [("Tmpfs", engine_argv.podman_tmpfs(one)) for one in engine_argv.podman_mounts(made, options)]
     found += _storage(made, options)
-    found += [("PublishPort", engine_argv.publication(one)) for one in rendering.published(made)]
+    found += [("PublishPort", engine_argv.publication(one)) for one in exposure.reachable(made)]
     found += [("PidsLimit", str(security.limits.pids))]
     found += [("Ulimit", f"nofile={security.limits.files}:{security.limits.files}")]
     found += [("AddDevice", engine_argv.device(one)) for one in security.devices]

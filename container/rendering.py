@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 
 from contract import errors
-from manifest import plan, provisions, serving, serving_plan, startup
+from manifest import plan, provisions, startup
 
 MARGIN_SECONDS = 5
 """What a stop has beyond its budget until it is killed: the engine's own way to the signal and from the end."""
@@ -26,7 +26,6 @@ READY_COMMAND = ("/usr/local/bin/supervisorctl", "ready")
 """What says inside the container whether it is ready: exit status 0, or 1 with the causes."""
 STOP_SIGNAL = "SIGTERM"
 MANIFEST_LABEL, PLAN_LABEL = "io.bootseal.manifest.sha256", "io.bootseal.plan.sha256"
-PROBES, METRICS, DETAIL = "probes", "metrics", "detail"
 _DOMAIN = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REFERENCE = re.compile(
@@ -67,18 +66,6 @@ class Options:
     command: str
     secret_files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seccomp: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Published:
-    """A TCP port that can be reached from outside the container; ``names`` say whose it is.
-
-    ``exposed``: published on every address of the host; else on its loopback alone.
-    """
-
-    port: int
-    names: tuple[str, ...]
-    exposed: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,37 +116,6 @@ def image(text: str) -> Image:
             f"image {what!r}", "it is no reference to an image", "write for example ghcr.io/me/shop@sha256:…"
         )
     return Image(text, match["tag"], match["digest"])
-
-
-def published(made: plan.Plan) -> tuple[Published, ...]:
-    """Return every port that can be reached from outside the container, in ascending order."""
-    found: dict[int, Published] = {}
-    for name, host, port, exposed in (*_own_listeners(made), *_declared(made)):
-        if serving_plan.ip(host).is_loopback:
-            continue
-        before = found.get(port, Published(port, (), exposed=False))
-        names = before.names if name in before.names else (*before.names, name)
-        found[port] = Published(port, names, exposed=before.exposed or exposed)
-    return tuple(found[port] for port in sorted(found))
-
-
-def _own_listeners(made: plan.Plan) -> list[tuple[str, str, int, bool]]:
-    probes = made.probes
-    listeners = [(PROBES, probes.host, probes.port, False)]
-    if probes.metrics_port is not None:
-        listeners.append((METRICS, probes.metrics_host, probes.metrics_port, False))
-    detail = probes.detail
-    if detail.reach == serving.OWN and detail.host is not None and detail.port is not None:
-        listeners.append((DETAIL, detail.host, detail.port, False))
-    return listeners
-
-
-def _declared(made: plan.Plan) -> list[tuple[str, str, int, bool]]:
-    return [
-        (program.name, one.host, one.port, one.exposed)
-        for program in sorted(made.programs, key=lambda program: program.name)
-        for one in program.ports
-    ]
 
 
 def tmpfs(made: plan.Plan) -> tuple[Mount, ...]:

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from container import compose
 from manifest import exposure, plan
 from tests.container import box, conftest
+from tests.unit.container import rendered
 
 pytestmark = pytest.mark.container
 
@@ -57,7 +59,7 @@ def test_an_image_exposes_the_ports_that_its_plan_has_for_others(
     hello_image: str, shop_image: str, tmp_path: pathlib.Path
 ) -> None:
     assert exposed(hello_image) == set(), "it listens on loopback alone"
-    assert exposed(shop_image) == {"8080/tcp", "9091/tcp"}
+    assert exposed(shop_image) == {"8000/tcp", "8080/tcp", "9091/tcp"}
     app = tmp_path / "ports"
     shutil.copytree(box.PROJECT / "examples" / "hello", app)
     manifest = app / "bootseal.yaml"
@@ -77,8 +79,13 @@ def test_what_is_exposed_is_said_by_the_plan_in_the_image(request: pytest.Fixtur
     for name in ("hello", "shop"):
         sealed: box.Box = request.getfixturevalue(name)
         data = sealed.host.file("/opt/bootseal/etc/plan.json").content
-        ports = exposure.exposed_ports(plan.parse(data, "plan.json"))
+        made = plan.parse(data, "plan.json")
+        ports = exposure.exposed_ports(made)
         assert exposed(request.getfixturevalue(f"{name}_image")) == {f"{port}/tcp" for port in ports}
+        [service] = compose.document(rendered.loaded(made), rendered.options())["services"].values()
+        assert {one["target"] for one in service.get("ports", [])} == {*ports}, (
+            "Compose publishes what the image exposes"
+        )
 
 
 def test_nothing_of_the_product_can_be_changed_by_its_user(sealed: box.Box) -> None:

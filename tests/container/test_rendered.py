@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import pytest
 
 from container import rendering, seccomp
-from manifest import hardening, plan, provisions
+from manifest import exposure, hardening, plan, provisions
 from tests.container import box
 from tests.container.conftest import Boxes, Start
 
@@ -216,12 +216,12 @@ def test_only_an_exposed_port_is_rendered_for_other_machines_and_all_others_for_
 
 def test_what_is_published_can_be_reached_and_nothing_else_is(run: Run) -> None:
     bindings = json.loads(run.box.inspect("{{json .HostConfig.PortBindings}}")) or {}
-    published = rendering.published(run.loaded.plan)
+    published = exposure.reachable(run.loaded.plan)
     assert {int(port.removesuffix("/tcp")) for port in bindings} == {one.port for one in published}
     for one in published:
         place = box.engine_ok("port", run.box.name, f"{one.port}/tcp")
         assert place.startswith("127.0.0.1:")
-        if rendering.PROBES in one.names:
+        if exposure.PROBES in one.names:
             with urllib.request.urlopen(f"http://{place}/ready", timeout=30) as answer:
                 assert answer.status == 200
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from container import engine_argv, rendering
 from entrypoint import stage_a
-from manifest import hardening, plan, provisions, serving, startup
+from manifest import exposure, hardening, plan, provisions, serving, startup
 from tests.unit import boots
 from tests.unit.container import rendered
 
@@ -133,13 +133,13 @@ def test_what_listens_on_the_containers_loopback_is_published_nowhere():
             "api", ports=(hardening.Port("127.0.0.1", 9000, exposed=True), hardening.Port("::1", 9001, False))
         )
     )
-    assert rendering.published(made) == ()
+    assert exposure.reachable(made) == ()
 
 
 def test_one_port_of_both_families_is_published_once_and_exposed_when_one_is():
     both = (hardening.Port("0.0.0.0", 9000, exposed=False), hardening.Port("::", 9000, exposed=True))
     made = boots.make_plan(boots.program("api", ports=both))
-    assert rendering.published(made) == (rendering.Published(9000, ("api",), exposed=True),)
+    assert exposure.reachable(made) == (exposure.Reachable(9000, ("api",), exposed=True),)
 
 
 def test_the_probes_metrics_and_detail_are_for_the_host_alone():
@@ -149,7 +149,7 @@ def test_the_probes_metrics_and_detail_are_for_the_host_alone():
         metrics_port=9091,
         detail=serving.DetailPlan(serving.OWN, "0.0.0.0", 8081, "/run/secrets/token"),
     )
-    found = rendering.published(boots.make_plan(probes=probes))
+    found = exposure.reachable(boots.make_plan(probes=probes))
     assert [(one.port, one.names, one.exposed) for one in found] == [
         (8080, ("probes",), False),
         (8081, ("detail",), False),

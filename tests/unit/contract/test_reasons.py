@@ -20,7 +20,7 @@ def test_who_is_held_up_names_by_whom_and_nothing_else_is_taken_for_a_name():
 
 def test_the_readers_understand_what_the_ledger_says_whatever_its_words():
     redis = ledger.first_entry(boots.program("redis"), NOW)
-    state, reason, _ = ledger.obstacle({"redis": plan.READY}, {"redis": redis})
+    _, reason, _ = ledger.obstacle({"redis": plan.READY}, {"redis": redis})
     assert reasons.holding(reason) == ("redis",)
     failed = ledger.held(redis, snapshot.FAILED, "exited with code 1", NOW, final=True)
     for known in ({"redis": failed}, {}):

@@ -192,7 +192,16 @@ def test_waiting_ends_at_its_deadline_with_the_last_answer(control, monkeypatch)
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("500ms", 0.5), ("30s", 30.0), ("1m30s", 90.0), ("1.5m", None), ("1h", 3600.0), ("3", None), ("-1s", None), ("", None)],
+    [
+        ("500ms", 0.5),
+        ("30s", 30.0),
+        ("1m30s", 90.0),
+        ("1.5m", None),
+        ("1h", 3600.0),
+        ("3", None),
+        ("-1s", None),
+        ("", None),
+    ],
 )
 def test_durations(text, value):
     assert ctl.seconds(text) == value
