@@ -3,7 +3,7 @@
 Rules
 -----
 * What is built is a copy made first, and the digest is the copy's: edits meanwhile cannot make it lie.
-* ``__pycache__``, what begins with a dot at the top, and what is neither file, directory nor link is left out; what an ignore file
+* ``__pycache__``, ``.git`` and ``.env``, what begins with a dot at the top, and what is neither file, directory nor link is left out; what an ignore file
   (``.containerignore``, else ``.dockerignore``) names is as well: its plain paths by the copy, its patterns by the engine.
 * Everybody may read the copy and only its owner may write, whatever umask the folder was made with.
 * The digest is over paths, modes, link targets and contents. README.md and LICENSE do not run and are not in it.
@@ -22,6 +22,8 @@ IGNORE_FILES = (".containerignore", ".dockerignore")
 OPEN, PLAIN = 0o755, 0o644
 """The modes of what everybody may enter or execute, and of what everybody may read."""
 _UNREAD = {"README.md", "LICENSE"}
+_LEFT_OUT = re.compile(r"__pycache__|\.git|\.env(\..+)?")
+"""What belongs into no image, wherever it lies: what is made anew, a history, secrets of a developer's machine."""
 _PATTERN = re.compile(r"[*?\[\]\\!]")
 
 
@@ -40,7 +42,7 @@ def copy(source: str, target: str) -> None:
         return {
             name
             for name, path in paths.items()
-            if name == "__pycache__"
+            if _LEFT_OUT.fullmatch(name)
             or path in ignored
             or (here == "." and name.startswith("."))
             or not _can_be_copied(os.path.join(directory, name))

@@ -13,6 +13,7 @@ import dataclasses
 import os
 import re
 import shutil
+import stat
 from collections.abc import Mapping
 
 from container import application, product
@@ -47,6 +48,8 @@ def recipe(directory: str, given: str | None) -> Recipe:
     own = os.path.join(directory, CONTAINERFILE)
     path = given or (own if os.path.exists(own) else PACKAGED)
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UnusableContainerfile(path, "it is no regular file", "name another with --file")
         with open(path, encoding="utf-8") as file:
             text = file.read()
     except UnicodeDecodeError as error:
@@ -111,7 +114,7 @@ def _copy(path: str, directory: str, mode: int = application.PLAIN) -> None:
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:  # as an ignore file is read
         file.write(text)
     os.chmod(path, application.PLAIN)
 

@@ -16,6 +16,8 @@ import re
 import shlex
 from collections.abc import Mapping
 
+from contract import errors
+
 NODE, PYTHON, OTHER = KINDS = ("node", "python", "other")
 _TEXTS = frozenset({"Procfile", "package.json"})
 _LIMIT = 1 << 20
@@ -59,12 +61,18 @@ class Proposal:
 
 
 def survey(directory: str) -> Folder:
-    """Return what lies in ``directory``; a folder that is not there is an empty one. Raises OSError."""
+    """Return what lies in ``directory``; a folder that is not there is an empty one. Raises BootsealError for a file, OSError."""
     try:
         names = frozenset(os.listdir(directory))
     except FileNotFoundError:
         return Folder()
-    packages = (name for name in sorted(names) if os.path.isfile(os.path.join(directory, name, "__main__.py")))
+    except NotADirectoryError as error:
+        raise errors.BootsealError(directory, "it is not a directory", "name the application's folder") from error
+    packages = (
+        name
+        for name in sorted(names)
+        if name.isidentifier() and os.path.isfile(os.path.join(directory, name, "__main__.py"))
+    )
     texts: dict[str, str] = {}
     for name in _TEXTS & names:
         texts[name] = _read(os.path.join(directory, name))
@@ -72,6 +80,8 @@ def survey(directory: str) -> Folder:
 
 
 def _read(path: str) -> str:
+    if not os.path.isfile(path):
+        return ""
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.read(_LIMIT)
 

@@ -92,7 +92,7 @@ def _storage(made: plan.Plan, options: rendering.Options, *, is_podman: bool) ->
         raise rendering.CannotRender(
             f"secrets {', '.join(missing)}",
             "docker has no secrets of its own outside a swarm",
-            "name a file of the host for each: --secret-file NAME=PATH",
+            "name a file of the host for each: --secret-file NAME=/PATH",
         )
     return words
 

@@ -179,7 +179,7 @@ class Engine:
             if process.returncode:
                 raise EngineFailed(f"{self.kind} export", f"it exited {process.returncode}", "its words are above")
         finally:
-            self.ask("rm", made)
+            self.ask("rm", *([] if is_buildah else ["--volumes"]), made)  # an image may declare some
 
     def _command(self, *words: str) -> list[str]:
         return ["bash", SCRIPT, "--engine", self.kind, *words]

@@ -142,10 +142,19 @@ class _Ready:
         """Return what the Containerfile is told, of what it asks for."""
         known = {"NAME": wanted.name, "PYTHON": product.python_version()}
         known |= {"BASE": self.base.name} if self.base else {}
-        index = os.environ.get("PIP_INDEX_URL") if wanted.is_from_index else None
+        index = _index() if wanted.is_from_index else None
         known |= {"PIP_INDEX_URL": index} if index else {}
         known |= {"PRODUCT_BASE": self.product_base.name} if self.product_base else {}
         return tuple((name, value) for name, value in known.items() if name in self.ingredients.recipe.arguments)
+
+
+def _index() -> str | None:
+    """Return the index that pip is told of; raises ImageRefused where it holds a password: an image's history tells it to all."""
+    index = os.environ.get("PIP_INDEX_URL")
+    if index and "@" in index.partition("://")[2].partition("/")[0]:
+        why = "it holds credentials, and what a build is told stands in the image's history"
+        raise ImageRefused("PIP_INDEX_URL", why, "leave --from-index out: then wheels are fetched here, and brought")
+    return index
 
 
 @contextlib.contextmanager
@@ -196,11 +205,11 @@ def debian_base(packages: tuple[str, ...], *options: str) -> str:
 
 
 def _packages(directory: str) -> tuple[str, ...]:
-    try:
-        with open(os.path.join(directory, "packages.txt"), encoding="utf-8") as file:
-            lines = [re.sub(r"#.*|\s", "", line) for line in file]
-    except FileNotFoundError:
+    path = os.path.join(directory, "packages.txt")
+    if not os.path.isfile(path):
         return ()
+    with open(path, encoding="utf-8") as file:
+        lines = [re.sub(r"#.*|\s", "", line) for line in file]
     return tuple(line for line in lines if line)
 
 

@@ -2,7 +2,8 @@
 
 Rules
 -----
-* Only named files are read, each at most `LIMIT` bytes, and a link is never followed: an archive says what it likes.
+* Only named files are read, each at most `LIMIT` bytes and all of them `LIMIT_OF_ALL`, and a link is never followed: an archive
+  says what it likes.
 * Debian's packages are those that dpkg has as installed (``/var/lib/dpkg/status``, deb822(5); ``status.d`` in images that have no
   dpkg).
 * A Python distribution is a ``.dist-info`` with METADATA; what its wheel was is told by ``direct_url.json`` (PEP 610), which pip
@@ -21,7 +22,7 @@ from typing import IO
 from contract import errors
 from manifest import plan
 
-LIMIT = 64 * 1024 * 1024
+LIMIT, LIMIT_OF_ALL = 64 * 1024 * 1024, 256 * 1024 * 1024
 PLAN, LOCK = (f"{plan.PREFIX}/etc/{name}" for name in (plan.PLAN_FILE, plan.LOCK_FILE))
 _RELEASES = ("/etc/os-release", "/usr/lib/os-release")
 _STATUS, _STATUSES = "/var/lib/dpkg/status", "/var/lib/dpkg/status.d/"
@@ -68,11 +69,17 @@ class Contents:
 def look(archive: IO[bytes]) -> Contents:
     """Return what lies in ``archive``, which is read once from its beginning; raises UnreadableImage."""
     files: dict[str, bytes] = {}
+    left = LIMIT_OF_ALL
     try:
         with tarfile.open(fileobj=archive, mode="r|") as members:
             for member in members:
+                members.members.clear()  # type: ignore[attr-defined]  # it keeps each that it has read, and images have millions
                 path = posixpath.normpath(f"/{member.name}")
                 if member.isreg() and is_wanted(path):
+                    left -= member.size
+                    if left < 0:
+                        why = f"what tells its packages has more than {LIMIT_OF_ALL} bytes"
+                        raise UnreadableImage("image", why, "what is it?")
                     files[path] = _content(members, member, path)
     except (tarfile.TarError, EOFError) as error:
         raise UnreadableImage("image", f"its archive cannot be read: {error}", "build it again") from error

@@ -9,7 +9,7 @@ _MODE = 0o644
 
 
 def write(path: str, data: bytes) -> None:
-    """Put ``data`` in place of the file ``path``, or make it; raises UnsafePath, OSError.
+    """Put ``data`` in place of the file ``path``, or make it; raises BootsealError, OSError.
 
     What is no file stays: a device or a link such as /dev/stdout would be replaced for the whole machine.
     """
@@ -19,4 +19,9 @@ def write(path: str, data: bytes) -> None:
         mode = stat.S_IFREG
     if not stat.S_ISREG(mode):
         raise errors.UnsafePath(f"file {path}", "it is not a regular file", "name one, or redirect the standard output")
-    files.write_atomically(os.path.abspath(path), data, _MODE)
+    try:
+        files.write_atomically(os.path.abspath(path), data, _MODE)
+    except FileNotFoundError as error:
+        raise errors.BootsealError(
+            f"file {path}", "its directory is not there", "make it, or name another file"
+        ) from error

@@ -161,5 +161,10 @@ def _installing(proposal: detecting.Proposal) -> str:
 def ignore_file(proposal: detecting.Proposal) -> str:
     """Return the ignore file: what stays outside of the image."""
     more = {detecting.NODE: ["node_modules"], detecting.PYTHON: ["**/*.pyc"]}.get(proposal.kind, [])
-    lines = ["# What stays outside of the image, beside __pycache__ and what begins with a dot.", CONTAINERFILE, *more]
+    lines = [
+        "# What stays outside of the image, beside __pycache__ and what begins with a dot at the top.",
+        CONTAINERFILE,
+        *more,
+    ]
+    lines += ["**/.git", "**/.env", "**/.env.*", "**/*.key"]
     return "".join(f"{line}\n" for line in lines)

@@ -14,6 +14,17 @@ from contract import records
 
 UNLIMITED = -1
 """A limit that is not set; None is one that cannot be read."""
+CAPABILITIES = (
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT",
+    "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE",
+    "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ",
+    "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+)  # fmt: skip
+"""The capabilities of Linux by their numbers (linux/capability.h), without CAP_."""
+DENIED, NETWORK = "denied system calls", "network namespace"
+NOT_FROM_INSIDE = frozenset({DENIED, NETWORK})
+"""What may be unknown where the profile is enforced: no process can tell."""
 
 
 @records.dataclass(frozen=True)
@@ -87,6 +98,11 @@ class Attested:
         """Return it as plain JSON values."""
         value: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return value
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """What is unknown though a process can tell it everywhere; Kubernetes may hide the number of processes."""
+        return tuple(sorted(self.unknown.keys() - NOT_FROM_INSIDE - {"pids"}))
 
     @property
     def weaknesses(self) -> tuple[Difference, ...]:

@@ -5,7 +5,7 @@ Rules
 * Weaker is what lets the container do more, or holds it less, than planned: more capabilities, root where another user was planned,
   a root file system that can be written, no seccomp filter, no no-new-privileges, a namespace of the machine's, a limit that is larger
   or missing, a file system in memory that is larger, missing, or takes programs, devices or set-uid files that were not planned, a
-  volume that is missing. Everything else that differs is a note: another user than planned who is not root, smaller limits.
+  volume that is missing, a mount that can be written and was not planned. Everything else that differs is a note: another user than planned who is not root, smaller limits.
 * What could not be read is unknown, and unknown is never as planned.
 * Each weakness names the option of whoever runs the container that mends it. Kubernetes has none for the options of an emptyDir,
   for a container's processes and for its descriptors: there these are told, and neither warned of nor fatal.
@@ -31,9 +31,6 @@ _NAMESPACES = {
     effective_profile.NETWORK: "--network=host",
 }
 _HOST_NAMESPACES = {"pid": "hostPID", "ipc": "hostIPC", "uts": "hostNetwork", effective_profile.NETWORK: "hostNetwork"}
-DENIED, NETWORK = "denied system calls", f"{effective_profile.NETWORK} namespace"
-NOT_FROM_INSIDE = frozenset({DENIED, NETWORK})
-"""What may be unknown under ``security.enforce``: no process can tell."""
 
 
 @records.dataclass(frozen=True)
@@ -77,7 +74,7 @@ def refusal(made: attested.Attested, place: Place) -> errors.BootsealError | Non
     """Return why a boot that enforces its profile must fail, or None; every weakness is named with what mends it."""
     if not made.enforced:
         return None
-    excused = {*NOT_FROM_INSIDE, *({"pids"} if place.in_kubernetes else ())}
+    excused = {*attested.NOT_FROM_INSIDE, *({"pids"} if place.in_kubernetes else ())}
     unread = [f"{what} is unknown ({why})" for what, why in made.unknown.items() if what not in excused]
     reasons = [*(_sentence(one) for one in made.weaknesses), *unread]
     if not reasons:
@@ -186,7 +183,7 @@ def _privileges(question: _Question) -> _Told:
         )
         yield _difference("seccomp", "filter", found.seccomp, mend, weaker=True)
     if question.security.denied_syscalls and found.seccomp == "filter":
-        yield {DENIED: "which calls a seccomp filter denies cannot be read"}
+        yield {attested.DENIED: "which calls a seccomp filter denies cannot be read"}
 
 
 def _namespaces(question: _Question) -> _Told:
@@ -281,7 +278,8 @@ def _beyond(question: _Question) -> _Told:
     }
     for one in question.found.mounts:
         if one.path not in planned:
-            yield _difference(f"mount {one.path}", "none", f"{one.kind}, writable", "", weaker=False)
+            mend = f"nothing writable at {one.path}, or a path of boot.writable for it"
+            yield _difference(f"mount {one.path}", "none", f"{one.kind}, writable", mend, weaker=True)
 
 
 def _difference(what: str, planned: str, found: str, mend: str, *, weaker: bool) -> attested.Difference:

@@ -17,8 +17,8 @@ from entrypoint import mounts
 
 CGROUP = "/proc/self/cgroup"
 _LIMIT = 65536
-_NONE_BYTES = 1 << 60
-"""Version 1 says "no limit" as the largest number of whole pages."""
+_NONE_BYTES = 1 << 53
+"""Version 1 says "no limit" as the largest number of whole pages, and no machine has so much; the seal's numbers end here (RFC 8785)."""
 
 
 def read(table: Sequence[mounts.Mount]) -> dict[str, float | None]:

@@ -7,7 +7,7 @@ Rules
   comes on top of it, and why (``Plan.exceptions``); nothing in a plan can take a part of the baseline away.
 """
 
-from contract import records
+from contract import attested, records
 from manifest import provisions
 
 DESKTOP, GPU_ROCM, GPU_CUDA, GAUSSIAN_SPLATTING, PLAYWRIGHT, CODE_SERVER, TELEGRAM_MIRROR = FEATURES = (
@@ -25,13 +25,7 @@ NVIDIA, AMD = GPUS = ("nvidia", "amd")
 
 DEPLOYMENT, STATEFULSET, POD = KINDS = ("deployment", "statefulset", "pod")
 
-CAPABILITIES = (
-    "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN", "DAC_OVERRIDE",
-    "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE",
-    "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP", "SETGID", "SETPCAP", "SETUID",
-    "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO",
-    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM",
-)  # fmt: skip
+CAPABILITIES = tuple(sorted(attested.CAPABILITIES))
 """The capabilities of Linux (capabilities(7)), without CAP_."""
 PROGRAM_USERS_CAPABILITIES = ("CHOWN", "KILL", "SETGID", "SETUID")
 """What PID 1 needs as root to run every program as a user of its own (capabilities(7))."""

@@ -92,6 +92,9 @@ def _judge_security(found: attested.Attested, the_plan: plan.Plan, where: str) -
     if found.enforced and found.weaknesses:
         names = ", ".join(one.what for one in found.weaknesses)
         raise NotThisPlan(where, f"the profile is enforced, and was weaker than planned: {names}", _UNLIKE)
+    if found.enforced and found.unread:
+        names = ", ".join(found.unread)
+        raise NotThisPlan(where, f"the profile is enforced, and it was not read back whole: {names}", _UNLIKE)
 
 
 def _judge_artifacts(sealed: record.Record, image: Image, where: str) -> None:

@@ -2,7 +2,7 @@
 
 import json
 
-from container.conformance import confinement, facts
+from container.conformance import confinement
 from container.conformance.promise import Judging, Subject, Unseen, Violation, counted
 
 _SETS = {name: short for short, name in confinement.SETS.items()}
@@ -22,6 +22,14 @@ def attestation(subject: Subject) -> Judging:
     for one in found.weaknesses:
         why = f"{one.what} is {one.found}, and the plan says {one.planned}"
         yield Violation("attestation", why, f"start the container with {one.mend}")
+    if found.enforced != subject.plan.security.enforce:
+        why = (
+            f"the boot says that it {'enforced' if found.enforced else 'did not enforce'} the profile, unlike the plan"
+        )
+        yield Violation("attestation", why, _LOOK)
+    if found.enforced and found.unread:
+        why = f"the boot could not tell {', '.join(found.unread)}, and the plan enforces the profile"
+        yield Violation("attestation", why, _LOOK)
     effective = found.effective
     seen: list[tuple[str, object, object]] = [
         ("uid", effective.uid, main.uids[1]),
@@ -39,7 +47,7 @@ def attestation(subject: Subject) -> Judging:
     yield from _sealed(subject)
     others = [one.what for one in found.differences if one not in found.weaknesses]
     unknown = f"; not told: {', '.join(sorted(found.unknown))}" if found.unknown else ""
-    return f"{counted(len(facts.CAPABILITY_SETS), 'set')} of capabilities, as seen; other than planned: {', '.join(others) or 'nothing'}{unknown}"
+    return f"{counted(len(effective.capabilities), 'set')} of capabilities, as seen; other than planned: {', '.join(others) or 'nothing'}{unknown}"
 
 
 def _sealed(subject: Subject) -> Judging:

@@ -52,8 +52,11 @@ def text(path: str) -> str | None:
 
 
 def digest(path: str) -> str | None:
-    data = read(path)
-    return None if data is None else hashlib.sha256(data).hexdigest()
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def parsed(data: str | None) -> dict[str, Any]:
@@ -157,7 +160,8 @@ def attempt(path: str) -> str:
             return ""
         name = f"{path}/.bootseal-conformance-{os.urandom(8).hex()}"
         os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-        os.unlink(name)
+        with contextlib.suppress(OSError):
+            os.unlink(name)
     except OSError as error:
         return errno.errorcode.get(error.errno or 0, str(error.errno))
     return ""
@@ -253,9 +257,11 @@ def ledger(path: str) -> tuple[str | None, str]:
         connection.close()
 
 
-def failures(run: str, boot_id: str | None) -> tuple[list[str], int]:
-    """Return the events of level error of this boot: the last ones, and how many there are."""
-    told = []
+def failures(run: str, boot_id: str | None) -> tuple[list[str], int | None]:
+    """Return the events of level error of this boot: the last ones, and how many there are; None where they cannot be read."""
+    told: list[str] = []
+    if text(f"{run}/events.jsonl") is None:
+        return told, None
     for suffix in (".1", ""):
         for line in (text(f"{run}/events.jsonl{suffix}") or "").splitlines():
             event = parsed(line)

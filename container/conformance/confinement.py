@@ -54,11 +54,12 @@ def user(subject: Subject) -> Judging:
     wanted = subject.plan.security.user
     of_program = {one.name: one.user for one in subject.plan.programs if one.user is not None}
     pids = _pids(subject) if of_program else {}
+    main = subject.main
     others = set(of_program.values())
     for one in subject.inside.processes:
         name = pids.get(one.pid)
         allowed = {of_program[name]} if name in of_program else {wanted, *others}
-        if one.pid == subject.boot.pid1:
+        if one.pid == main.pid:
             allowed = {wanted}
         found = {provisions.User(*pair) for pair in zip(one.uids, one.gids, strict=True)}
         if len(found) != 1 or not found <= allowed:
@@ -72,7 +73,7 @@ def user(subject: Subject) -> Judging:
 def groups(subject: Subject) -> Judging:
     """No process has another supplementary group than the plan's."""
     subject.must_be_confined()
-    security = subject.plan.security
+    security, main = subject.plan.security, subject.main
     numbers = subject.inside.told.groups
     wanted = {name: int(name) if name.isdecimal() else numbers.get(name) for name in security.groups}
     known = {number for number in wanted.values() if number is not None}
@@ -81,10 +82,6 @@ def groups(subject: Subject) -> Judging:
         if extra and None not in wanted.values():
             why = f"it is in the groups {_numbers(extra)}, and the plan names {', '.join(security.groups) or 'none'}"
             yield Violation(one.shown, why, "leave out --group-add, and the user's lines in the image's /etc/group")
-    try:
-        main = subject.main
-    except Unseen:
-        return ""
     for name, number in wanted.items():
         if number is not None and number not in main.groups:
             yield Violation(main.shown, f"it is not in the group {name}, which the plan adds", _ENGINE)
@@ -159,8 +156,11 @@ def namespaces(subject: Subject) -> Judging:
         yield Violation("the container", f"it is in the {name} namespace of its host", "give it one of its own")
     if outside.privileged:
         yield Violation("the container", "it is privileged", "leave out --privileged")
-    own = "" if outside.shared is None else f", with {', '.join(NAMESPACES)} namespaces of its own"
-    return f"not privileged, says {outside.backend}{own}"
+    if outside.shared is None:
+        raise Unseen(
+            f"its namespaces are seen from the host alone: {outside.why or 'this user may not read them there'}"
+        )
+    return f"not privileged, says {outside.backend}, with {', '.join(NAMESPACES)} namespaces of its own"
 
 
 def environment(subject: Subject) -> Judging:
@@ -183,6 +183,8 @@ SETS = {"Inh": "inheritable", "Prm": "permitted", "Eff": "effective", "Bnd": "bo
 
 
 def _seen(subject: Subject) -> Iterator[facts.Process]:
+    """Yield each process that was seen; raises Unseen where PID 1 is not among them."""
+    subject.main  # noqa: B018  (who saw no process has seen nothing)
     yield from subject.inside.processes
     if subject.outside.main is not None:
         yield subject.outside.main

@@ -14,16 +14,8 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 
-from contract import decode, errors, process
+from contract import attested, decode, errors, process
 
-CAPABILITIES = (
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT",
-    "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE",
-    "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ",
-    "PERFMON", "BPF", "CHECKPOINT_RESTORE",
-)  # fmt: skip
-"""The capabilities by their numbers (linux/capability.h)."""
 CAPABILITY_SETS = ("Inh", "Prm", "Eff", "Bnd", "Amb")
 _LISTEN, _UNCONNECTED = "0A", "07"
 _ESCAPED = re.compile(r"\\([0-7]{3})")
@@ -154,7 +146,7 @@ class Collected:
     ledger_error: str
     ran: dict[str, Ran]
     errors: tuple[str, ...]
-    error_count: int
+    error_count: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,7 +237,8 @@ def read_process(told: Told) -> Process:
 def capabilities(mask: int) -> tuple[str, ...]:
     """Return the names of the capabilities in ``mask``; one that is newer than this table is named by its number."""
     numbers = [number for number in range(mask.bit_length()) if mask >> number & 1]
-    return tuple(CAPABILITIES[one] if one < len(CAPABILITIES) else f"number {one}" for one in numbers)
+    known = attested.CAPABILITIES
+    return tuple(known[one] if one < len(known) else f"number {one}" for one in numbers)
 
 
 def read_mount(line: str) -> Mount:

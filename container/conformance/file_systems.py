@@ -14,8 +14,8 @@ Rules
 
 from collections.abc import Iterator
 
-from container.conformance import facts
-from container.conformance.promise import Judging, Subject, Violation, counted
+from container.conformance import collector, facts
+from container.conformance.promise import Judging, Subject, Unseen, Violation, counted
 from manifest import hardening, plan, provisions
 
 OF_THE_ENGINE = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv", "/dev/termination-log")
@@ -120,6 +120,8 @@ def nothing_else(subject: Subject) -> Judging:
     for one in told.attempts:
         if not one.error and not facts.is_within(one.path, [*known_places(subject.plan), subject.run.path]):
             yield Violation(one.path, "a file was written there", "run the container with --read-only")
+    if told.looked_at >= collector.MOST_LOOKED_AT:
+        raise Unseen(f"only the first {told.looked_at} files on writable mounts were looked at")
     return f"{counted(told.looked_at, 'file')} on writable mounts looked at, {counted(len(told.attempts), 'write')} refused"
 
 

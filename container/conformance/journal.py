@@ -41,10 +41,12 @@ def no_error_event(subject: Subject) -> Judging:
     told = subject.inside.told
     for event in told.errors[-_SHOWN:]:
         yield Violation("event", event.strip(), "ask `bootseal events` in the container")
-    if told.error_count > _SHOWN:
+    if told.error_count is not None and told.error_count > _SHOWN:
         yield Violation(
             "event", f"{told.error_count - _SHOWN} more are errors", "ask `bootseal events` in the container"
         )
     if subject.inside.entries.get(subject.run.events) is None:
         raise Unseen(f"there is no {subject.run.events}")
+    if told.error_count is None:
+        raise Unseen(f"nobody within may read {subject.run.events}")
     return "none"

@@ -26,6 +26,8 @@ from manifest import plan
 ENGINES = ("podman", "docker")
 _PATIENCE_SECONDS = 60.0
 _ROUNDING_SECONDS = 1.0
+_ALLOWING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
+"""The actions that let a call through (seccomp(2): SECCOMP_RET_LOG too)."""
 
 
 class EngineFailed(errors.BootsealError):
@@ -105,18 +107,20 @@ def _shared(pid: int) -> tuple[str, ...] | None:
 def allowed_syscalls(options: Any) -> tuple[str, ...] | None:
     """Return what the seccomp profile in an engine's security options allows: a path for podman, the text itself for docker.
 
-    None where no profile is named, or it cannot be read.
+    None where no profile is named, it cannot be read, or it allows whatever it does not name.
     """
     named = [str(one).partition("=")[2] for one in options if str(one).startswith("seccomp=")]
     if not named:
         return None
     text = named[0] if named[0].startswith("{") else _text(named[0])
     with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
-        rules = json.loads(text or "")["syscalls"]
+        profile = json.loads(text or "")
+        if profile["defaultAction"] in _ALLOWING:
+            return None
         found = {
             name
-            for rule in rules
-            if rule["action"] == "SCMP_ACT_ALLOW" and not rule.get("args")
+            for rule in profile["syscalls"]
+            if rule["action"] in _ALLOWING and not rule.get("args")
             for name in rule["names"]
         }
         return tuple(sorted(found))

@@ -18,7 +18,7 @@ MANIFEST = "bootseal.yaml"
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 
-@click.group(short_help="Build an image, the same bytes each time.")
+@click.group(no_args_is_help=False, short_help="Build an image, the same bytes each time.")
 def image() -> None:
     """Build the image of an application under bootseal.
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 import sys
 import tempfile
 
@@ -34,9 +35,9 @@ def init(directory: str, name: str | None, command: str | None, base: str | None
     start = _start(directory, found, name, command, asks=asks)
     texts = {
         starting.MANIFEST: starting.manifest(start),
-        starting.CONTAINERFILE: starting.containerfile(dataclasses.replace(start, base=base)),
+        starting.CONTAINERFILE: starting.containerfile(dataclasses.replace(start, base=_image(base))),
     }
-    if force or not {starting.IGNORE, ".containerignore"} & folder.names:
+    if not {starting.IGNORE, ".containerignore"} & folder.names:  # never overwritten: it may keep secrets out
         texts[starting.IGNORE] = starting.ignore_file(start.proposal)
     _judge(texts[starting.MANIFEST])
     _write(directory, texts)
@@ -44,9 +45,20 @@ def init(directory: str, name: str | None, command: str | None, base: str | None
     for program in start.proposal.programs:
         click.echo(f"program {program.name}: {presenting.plain(' '.join(program.argv))}")
     click.echo(f"wrote   {', '.join(texts)}")
-    place = click.format_filename(os.path.normpath(os.path.join(directory, starting.MANIFEST)))
-    click.echo(f"next    bootseal up {place}")
-    click.echo(f"        bootseal image build {click.format_filename(os.path.normpath(directory))}")
+    click.echo(f"next    bootseal up {_word(os.path.join(directory, starting.MANIFEST))}")
+    click.echo(f"        bootseal image build {_word(directory)}")
+
+
+def _image(text: str | None) -> str | None:
+    """Return the reference to an image ``text``; raises CannotRender for what is none: it becomes a line of the Containerfile."""
+    from container import rendering
+
+    return None if text is None else rendering.image(text).reference
+
+
+def _word(path: str) -> str:
+    """Return ``path`` as a word of a shell's."""
+    return shlex.quote(click.format_filename(os.path.normpath(path)))
 
 
 def _refuse_to_overwrite(directory: str, folder: detecting.Folder, *, force: bool) -> None:

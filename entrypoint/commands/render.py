@@ -159,10 +159,10 @@ def render(ctx: click.Context, /, target: str, **given: Any) -> None:
         sys.exit(exit_codes.OK if is_narrow else exit_codes.GENERIC_FAILURE)
     if target != SECCOMP and given["image"] is None:
         raise click.UsageError(f"--image is missing: {target} runs one", ctx)
+    if given["only_check"] and given["output"] is None:
+        raise click.UsageError("--check compares with FILE: name it with -o", ctx)
     text = _text(_load(given["plan_path"]), target, given)
     if given["only_check"]:
-        if given["output"] is None:
-            raise click.UsageError("--check compares with FILE: name it with -o", ctx)
         command = f"{_command(target, given)} --plan {shlex.quote(given['plan_path'])}"
         sys.exit(_compare(given["output"], text, command))
     if given["output"] is None:
@@ -282,6 +282,9 @@ def _compare(path: str, text: str, command: str) -> int:
     """Say how the file ``path`` differs from ``text``, and return the exit code."""
     try:
         found = files.read_bounded(path, _OUTPUT_LIMIT)
+    except FileNotFoundError:
+        click.echo(f"{presenting.plain(path)}: it is not there (run `{command} -o {presenting.plain(path)}`)", err=True)
+        return exit_codes.USAGE_ERROR
     except OSError as error:
         raise errors.BootsealError(path, errors.describe_os_error(error), f"run `{command} -o {path}`") from error
     if found == text.encode():

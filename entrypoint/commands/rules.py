@@ -1,5 +1,6 @@
 """``bootseal rules``: what can be wrong with a manifest, and how does it look when it is right?"""
 
+import difflib
 import sys
 from typing import Any
 
@@ -55,7 +56,9 @@ def _rule(code: str) -> Rule:
     found = table.RULES.get(code)
     if found is None:
         shown = presenting.plain(code[:_WIDTH])
-        raise UnknownCode(f"code {shown}", "no diagnostic has this code", presenting.nearest(code, table.RULES))
+        close = difflib.get_close_matches(code[:_WIDTH], table.RULES, n=1)
+        remedy = f"did you mean {close[0]}?" if close else "`bootseal rules` lists all"
+        raise UnknownCode(f"code {shown}", "no diagnostic has this code", remedy)
     return found
 
 

@@ -83,13 +83,13 @@ class _Work(wording.Work):
             self.remark(wording.UNKNOWN, names[_MOST_UNKNOWN], more)
         for name in names[:_MOST_UNKNOWN]:
             nearest = _nearest(name, self.process.section.kind)
-            meant = f"; {nearest} was meant, perhaps" if nearest else ""
+            meant = f" (perhaps {nearest} was meant)" if nearest else ""
             old = (
-                "supervisor 3 and 4 do not have it any more"
+                "supervisor 3 and 4 do not have it any more, and ignore it"
                 if name in _LEGACY
-                else f"supervisor does not know it{meant}"
+                else f"supervisor does not know it{meant}, and ignores it"
             )
-            self.remark(wording.UNKNOWN, name, f"{old}, and ignores it")
+            self.remark(wording.UNKNOWN, name, old)
 
     def command(self) -> None:
         """`command`, `environment`, `directory`, `umask`."""

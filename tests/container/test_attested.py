@@ -243,8 +243,10 @@ def test_a_mount_beyond_the_plan_is_told(
     start: Start, hello_image: str, plan: dict[bool, str], tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "seen").mkdir()
-    ours = start(
-        hello_image, *options(), plan[True], f"--volume={tmp_path}/seen:/seen", f"--volume={tmp_path}:/kept:ro"
-    )
+    volumes = (f"--volume={tmp_path}/seen:/seen", f"--volume={tmp_path}:/kept:ro")
+    ours = start(hello_image, *options(), plan[False], *volumes)
     ours.wait_until_sealed()
-    assert [(one["what"], one["weaker"]) for one in applied(ours)["differences"]] == [("mount /seen", False)]
+    assert [(one["what"], one["weaker"]) for one in applied(ours)["differences"]] == [("mount /seen", True)]
+    enforced = start(hello_image, *options(), plan[True], *volumes)
+    assert enforced.wait_until_exited() == 6
+    assert "mount /seen" in enforced.log()

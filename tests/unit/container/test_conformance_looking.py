@@ -212,6 +212,12 @@ def test_what_a_seccomp_profile_allows_is_read_as_each_engine_tells_it(tmp_path:
     assert outside.allowed_syscalls([f"seccomp={text}"]) == ("ptrace", "read")
     assert outside.allowed_syscalls(["no-new-privileges"]) is None
     assert outside.allowed_syscalls(["seccomp=unconfined"]) is None
+    logged = [{"names": ["ptrace"], "action": "SCMP_ACT_LOG"}]
+    assert outside.allowed_syscalls(
+        ["seccomp=" + json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": logged})]
+    ) == ("ptrace",)
+    for action in ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG"):
+        assert outside.allowed_syscalls(["seccomp=" + json.dumps({"defaultAction": action, "syscalls": []})]) is None
 
 
 Engine = Callable[[dict[str, Any]], Any]

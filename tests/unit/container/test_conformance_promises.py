@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from container.conformance import answers, facts, programs, promise, promises, sealing
+from container.conformance import answers, collector, facts, programs, promise, promises, sealing
 from contract import attested, snapshot
 from manifest import hardening, plan, serving
 from tests.unit import boots
@@ -426,10 +426,23 @@ def test_every_promise_is_seen_broken_here() -> None:
     assert {name for name, *_ in BROKEN} == set(BY_NAME)
 
 
+def no_process() -> promise.Subject:
+    """Nothing of the boot was seen to run."""
+    made = conforming.subject()
+    return dataclasses.replace(made, inside=dataclasses.replace(made.inside, processes=()))
+
+
 UNSEEN: list[tuple[str, Making, str]] = [
     ("denied-syscalls", security(denied_syscalls=()), "the plan denies no system call"),
     ("denied-syscalls", outside(allowed_syscalls=None, privileged=None, why="no engine"), "no engine"),
     ("namespaces", outside(shared=None, privileged=None, why="no engine"), "no engine"),
+    ("namespaces", outside(shared=None, why=""), "this user may not read them there"),
+    ("user", no_process, "process 1, which"),
+    ("groups", no_process, "process 1, which"),
+    ("no-new-privileges", no_process, "process 1, which"),
+    ("seccomp", no_process, "process 1, which"),
+    ("nothing-else-writable", told(looked_at=collector.MOST_LOOKED_AT), "only the first 300000 files"),
+    ("no-error-event", told(error_count=None), "nobody within may read"),
     ("environment", outside(main=None, why="not this machine's"), "not this machine's"),
     ("memory", told(cgroup={}), "does not see its cgroup"),
     ("cpus", security(limits=hardening.Limits(1, None, 1, 1)), "the plan limits no CPUs"),

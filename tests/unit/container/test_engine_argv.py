@@ -87,7 +87,7 @@ def test_podman_has_secrets_of_its_own_and_docker_mounts_the_operators_files():
         assert not [word for word in words if word.startswith("--volume=/")], "docker makes what is missing there"
         assert not rendered.values(words, "secret")
     with pytest.raises(
-        rendering.CannotRender, match=r"secrets db-password: docker has no secrets .*--secret-file NAME=PATH"
+        rendering.CannotRender, match=r"secrets db-password: docker has no secrets .*--secret-file NAME=/PATH"
     ):
         argv(made, DOCKER)
 

@@ -137,6 +137,20 @@ def test_the_containerfile_is_the_one_given_else_the_application_s_else_bootseal
     assert "not UTF-8" in images.refusal(lambda: context.recipe(str(shop), str(other)))
 
 
+def test_what_would_hang_or_give_a_password_away_is_refused_or_left_alone(shop, monkeypatch):
+    os.mkfifo(shop / "Containerfile")
+    with pytest.raises(errors.BootsealError, match="no regular file"):
+        context.recipe(str(shop), None)
+    os.mkfifo(shop / "packages.txt")
+    assert image_build._packages(str(shop)) == ()
+    monkeypatch.setenv("PIP_INDEX_URL", "https://me:word@index.example/simple")
+    with pytest.raises(image_build.ImageRefused, match="holds credentials") as told:
+        image_build._index()
+    assert "word@" not in str(told.value)
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple?x=@")
+    assert image_build._index() == "https://index.example/simple?x=@"
+
+
 # The application.
 
 
@@ -146,6 +160,9 @@ def test_the_copy_leaves_out_caches_hidden_files_and_what_no_image_can_hold(shop
     (shop / "sub" / ".kept").write_text("")
     (shop / ".git").mkdir()
     (shop / ".env").write_text("SECRET")
+    (shop / "sub" / ".env.local").write_text("SECRET")
+    (shop / "sub" / ".env").write_text("SECRET")
+    (shop / "sub" / ".git").write_text("gitdir: elsewhere")
     (shop / "link").symlink_to("../outside")
     os.mkfifo(shop / "pipe")
     (shop / "run").write_text("#!/bin/sh\n")
@@ -560,6 +577,9 @@ def test_a_broken_archive_and_a_huge_file_are_refusals(monkeypatch):
     assert "cannot be read" in images.refusal(lambda: looking.look(io.BytesIO(whole[:2000])))
     assert "cannot be read" in images.refusal(lambda: looking.look(io.BytesIO(b"no archive" * 100)))
     monkeypatch.setattr(looking, "LIMIT", 4999)
+    assert "more than 4999 bytes" in images.refusal(lambda: looking.look(io.BytesIO(whole)))
+    monkeypatch.setattr(looking, "LIMIT", 5000)
+    monkeypatch.setattr(looking, "LIMIT_OF_ALL", 4999)
     assert "more than 4999 bytes" in images.refusal(lambda: looking.look(io.BytesIO(whole)))
 
 

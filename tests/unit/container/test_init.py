@@ -43,7 +43,7 @@ def test_an_empty_folder_gets_what_works_at_once(tmp_path, capsys):
     assert made.name == "my-app"
     assert [(one.name, one.argv) for one in made.programs if one.role == "program"] == [STAND_IN]
     out = capsys.readouterr().out
-    assert "found   nothing that says what runs" in out and f"bootseal up {place}/bootseal.yaml" in out
+    assert "found   nothing that says what runs" in out and f"bootseal up '{place}/bootseal.yaml'" in out
     assert cli.main(["check", str(place / "bootseal.yaml")]) == 0
     assert capsys.readouterr().err == "", "no warning"
 
@@ -171,18 +171,24 @@ def test_a_dangling_link_is_there_as_well(tmp_path):
 def test_an_ignore_file_that_is_there_stays_and_does_not_stop_anything(name, tmp_path):
     (tmp_path / name).write_text("mine\n")
     assert run(tmp_path) == 0
+    assert run(tmp_path, "--force") == 0, "it may keep secrets out of the image"
     assert (tmp_path / name).read_text() == "mine\n"
     assert {".dockerignore", ".containerignore"} & set(os.listdir(tmp_path)) == {name}
 
 
 def test_name_command_and_base_are_taken_from_the_command_line(tmp_path):
     (tmp_path / "app.py").touch()
-    assert (
-        run(tmp_path, "--name", "web", "--command", "python3 -u 'my app.py'", "--base", "registry/python@sha256:1") == 0
-    )
+    base = f"registry/python@sha256:{'1' * 64}"
+    assert run(tmp_path, "--name", "web", "--command", "python3 -u 'my app.py'", "--base", base) == 0
     assert loaded(tmp_path).name == "web"
     assert programs(tmp_path)["app"].argv == ("python3", "-u", "my app.py")
-    assert context.recipe(str(tmp_path), None).arguments["BASE"] == "registry/python@sha256:1"
+    assert context.recipe(str(tmp_path), None).arguments["BASE"] == base
+
+
+@pytest.mark.parametrize("base", ["python\nRUN evil", "a b", ""])
+def test_a_base_that_is_no_reference_becomes_no_line_of_the_containerfile(base, tmp_path, capsys):
+    assert run(tmp_path, "--base", base) == 1
+    assert "it is no reference to an image" in capsys.readouterr().err and os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["Shop", "-x", "", "a.b", "bootseal", "x" * 64])
@@ -242,7 +248,14 @@ def test_without_a_terminal_nothing_is_asked(tmp_path):
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert run(tmp_path / "file" / "x") == 1
-    assert "Not a directory" in capsys.readouterr().err
+    assert "file/x: it is not a directory (name the application's folder)" in capsys.readouterr().err
+
+
+def test_the_commands_that_come_next_can_be_given_to_a_shell(tmp_path, capsys):
+    folder = tmp_path / "My App; 1"
+    assert run(folder) == 0
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    assert [shlex.split(line)[-1] for line in lines] == [str(folder / "bootseal.yaml"), str(folder)]
 
 
 KINDS = {
@@ -309,3 +322,10 @@ def test_a_huge_folder_and_a_huge_file_are_looked_at_quickly_enough(tmp_path):
     (tmp_path / "package.json").write_text(json.dumps({"main": "x.js", "padding": "x" * (2 << 20)}))
     found = detecting.propose(detecting.survey(str(tmp_path)))
     assert found is None, "a package.json of megabytes is none"
+
+
+def test_a_folder_whose_name_is_no_module_is_no_program(tmp_path):
+    (tmp_path / "x\n  evil: {command: [id]}\n#").mkdir()
+    for place in tmp_path.iterdir():
+        (place / "__main__.py").touch()
+    assert detecting.survey(str(tmp_path)).packages == ()

@@ -46,6 +46,8 @@ WEAKER = [
     (boots.profile(uid=0), "user", "0:1000", "--user=1000:1000"),
     (boots.profile(gid=0, groups=(0,)), "user", "1000:0", "--user=1000:1000"),
     (boots.profile(groups=(0, 1000)), "groups", "0, 1000", "no --group-add beyond the plan's"),
+    (boots.profile(mounts=(*PROFILE.mounts, attested.FileSystem("/data", "ext4", None, ()))), "mount /data", "ext4, writable",
+     "nothing writable at /data, or a path of boot.writable for it"),
     (with_sets(bounding=("NET_RAW",)), "capabilities", "NET_RAW (bounding)", "--cap-drop=ALL"),
     (with_sets(effective=("NET_RAW",), permitted=("NET_RAW",)), "capabilities", "NET_RAW (effective, permitted)", "--cap-drop=ALL"),
     (with_sets(ambient=("KILL",)), "capabilities", "KILL (ambient)", "--cap-drop=ALL"),
@@ -80,7 +82,6 @@ NOTES = [
     (boots.profile(memory_bytes=2**29), "memory", "512 MiB"),
     (boots.profile(pids=100), "pids", "100"),
     (boots.profile(files=1024), "files", "1024"),
-    (boots.profile(mounts=(*PROFILE.mounts, attested.FileSystem("/data", "ext4", None, ()))), "mount /data", "ext4, writable"),
 ]  # fmt: skip
 
 UNKNOWN = [

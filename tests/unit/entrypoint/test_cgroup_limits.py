@@ -117,3 +117,8 @@ def test_any_text_in_place_of_the_groups_is_read_without_a_fault(text):
 def test_the_machine_that_the_tests_run_on_is_read_without_a_fault():
     for value in cgroup_limits.read(mounts.read()).values():
         assert value is None or value == UNLIMITED or value > 0
+
+
+def test_more_memory_than_a_seal_can_say_is_no_limit(seen):
+    assert seen("0::/\n", V2, {"/sys/memory.max": f"{2**53}\n"})["memory"] == UNLIMITED
+    assert seen("0::/\n", V2, {"/sys/memory.max": f"{2**53 - 4096}\n"})["memory"] == 2**53 - 4096

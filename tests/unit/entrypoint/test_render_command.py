@@ -105,14 +105,23 @@ def test_a_large_difference_is_bounded_and_acts_on_no_terminal(planned, capsys, 
     assert "\x1b" not in out
 
 
-@pytest.mark.parametrize("gone", ["nothing", "a directory"])
-def test_a_check_of_what_cannot_be_read_fails_and_says_what_to_run(gone, planned, capsys, tmp_path):
+@pytest.mark.parametrize(("found", "expected"), [("nothing", 2), ("a directory", 1)])
+def test_a_check_of_what_cannot_be_read_says_what_to_run_and_a_missing_file_is_a_difference(
+    found, expected, planned, capsys, tmp_path
+):
     file = tmp_path / "out"
-    if gone == "a directory":
+    if found == "a directory":
         file.mkdir()
     code, out, err = run(capsys, "compose", "--plan", planned(), "--image", IMAGE, "-o", str(file), "--check")
+    assert (code, out) == (expected, "")
+    assert f"{file}: " in err and (found == "a directory" or f" -o {file}`)" in err)
+
+
+def test_an_output_in_a_directory_that_is_not_there_says_what_to_do(planned, capsys, tmp_path):
+    file = tmp_path / "none" / "out"
+    code, out, err = run(capsys, "compose", "--plan", planned(), "--image", IMAGE, "-o", str(file))
     assert (code, out) == (1, "")
-    assert str(file) in err
+    assert err == f"bootseal: file {file}: its directory is not there (make it, or name another file)\n"
 
 
 WRONG = {

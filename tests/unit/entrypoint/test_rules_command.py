@@ -123,6 +123,12 @@ def test_an_unknown_code_is_refused_with_the_nearest_and_nothing_is_printed(
     assert err.count("\n") == 1
 
 
+def test_a_word_like_no_code_is_answered_with_where_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "nonsense")
+    assert code == exit_codes.USAGE_ERROR
+    assert err == "bootseal: code NONSENSE: no diagnostic has this code (`bootseal rules` lists all)\n"
+
+
 @pytest.mark.parametrize("hostile", ["\x1b[31mE020", "E020\nE021", "E" * 100_000, "", "\udcff"])
 def test_what_was_given_cannot_act_on_the_terminal(hostile: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, hostile)

@@ -124,8 +124,8 @@ LOST = {
     "environment=SUPERVISOR_X=1": "reserved",
     "serverurl=http://127.0.0.1:9001": "event listeners alone",
     "colour=green": "does not know it",
-    "stopwaitsec=3": "stopwaitsecs was meant",
-    "log_stdout=true": "any more",
+    "stopwaitsec=3": "supervisor does not know it (perhaps stopwaitsecs was meant), and ignores it",
+    "log_stdout=true": "any more, and ignore it",
     "startsecs=%(ENV_X)s": "Decide: startsecs: %(ENV_X)s is known at boot alone",
     "startsecs=soon": "Decide: startsecs",
 }

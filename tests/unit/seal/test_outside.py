@@ -180,6 +180,13 @@ def test_a_profile_that_the_plan_enforces_was_enforced_and_cannot_have_been_weak
         enforcing(f"{tmp_path}/c", enforced=True, differences=(EXCUSED, WEAK)).judge()
 
 
+def test_a_profile_that_the_plan_enforces_was_read_back_but_for_what_nobody_can_read(tmp_path):
+    excused = dict.fromkeys((attested.NETWORK, attested.DENIED, "pids"), "why")
+    enforcing(f"{tmp_path}/a", enforced=True, unknown=excused).judge()
+    with pytest.raises(outside.NotThisPlan, match="was not read back whole: seccomp"):
+        enforcing(f"{tmp_path}/b", enforced=True, unknown={**excused, "seccomp": "why"}).judge()
+
+
 def test_a_weaker_profile_that_nobody_enforced_is_told_and_accepted(case):
     sealed = case.judge(security=boots.attested_security(differences=(WEAK,)).plain())
     assert sealed.security is not None and sealed.security.weaknesses == (WEAK,)
