@@ -57,13 +57,17 @@ class Distribution:
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What was found; ``plan`` and ``lock`` are the files' bytes, None without one. ``release`` is os-release(5)."""
+    """What was found; ``plan`` and ``lock`` are the files' bytes, None without one. ``release`` is os-release(5).
+
+    ``nameless`` are the directories of distributions that do not say what they are.
+    """
 
     plan: bytes | None
     lock: bytes | None
     release: dict[str, str]
     packages: tuple[DebianPackage, ...]
     distributions: tuple[Distribution, ...]
+    nameless: tuple[str, ...] = ()
 
 
 def look(archive: IO[bytes]) -> Contents:
@@ -104,12 +108,14 @@ def judge(files: Mapping[str, bytes]) -> Contents:
     """Return what the ``files``, by their paths, say; raises UnreadableImage."""
     release = next((files[path] for path in _RELEASES if path in files), b"")
     statuses = [files[path] for path in sorted(files) if path == _STATUS or path.startswith(_STATUSES)]
+    found = tuple(_distributions(files))
     return Contents(
         plan=files.get(PLAN),
         lock=files.get(LOCK),
         release=dict(_assignments(release.decode("utf-8", "replace"))),
         packages=tuple(sorted({package for status in statuses for package in _packages(status)})),
-        distributions=tuple(sorted(_distributions(files))),
+        distributions=tuple(sorted(one for one in found if isinstance(one, Distribution))),
+        nameless=tuple(sorted(one for one in found if isinstance(one, str))),
     )
 
 
@@ -130,7 +136,8 @@ def _packages(status: bytes) -> Iterator[DebianPackage]:
             yield DebianPackage(fields["Package"], fields["Version"], fields["Architecture"], source)
 
 
-def _distributions(files: Mapping[str, bytes]) -> Iterator[Distribution]:
+def _distributions(files: Mapping[str, bytes]) -> Iterator[Distribution | str]:
+    """Yield each distribution, or its directory where that does not say what it is."""
     for path, data in files.items():
         found = _DISTRIBUTION.fullmatch(path)
         if found is None or not path.endswith(_METADATA):
@@ -138,7 +145,8 @@ def _distributions(files: Mapping[str, bytes]) -> Iterator[Distribution]:
         fields = email.parser.BytesHeaderParser().parsebytes(data)
         name, version, directory = fields.get("Name"), fields.get("Version"), found["directory"]
         if not name or not version:
-            raise UnreadableImage(f"{path} in the image", "it names no distribution", "install it again")
+            yield directory
+            continue
         yield Distribution(str(name), str(version), directory, _wheel(files.get(f"{directory}/{_ORIGIN}"), directory))
 
 

@@ -5,7 +5,7 @@ Rules
 * It names the image by its id and is kept beside it, not in it: what an image holds must not depend on who listed it.
 * Every package has a package URL (purl): ``pkg:deb`` as dpkg has it, ``pkg:pypi``, ``pkg:generic`` for the artifacts of the lock.
 * A Python distribution has the SHA-256 of the wheel that it came from where pip wrote that down; an artifact has its closure's root
-  digest.
+  digest as a property, since that is no digest of one file's content.
 * The same image gives the same bytes: the time is the image's own, and the serial number is derived from what was found.
 """
 
@@ -90,6 +90,8 @@ def _image(contents: looking.Contents, subject: Subject, made: plan.Plan) -> Com
     facts[labels.MANIFEST] = made.manifest_sha256
     if not contents.packages:
         facts["io.bootseal.sbom.incomplete"] = "no packages of the base: dpkg has listed none"
+    if contents.nameless:
+        facts["io.bootseal.sbom.nameless"] = " ".join(contents.nameless)
     return Component(
         name=made.name,
         type=ComponentType.CONTAINER,
@@ -141,9 +143,9 @@ def _artifacts(contents: looking.Contents, made: plan.Plan) -> Iterable[Componen
     if contents.lock is None:
         return
     for one in locks.parse(contents.lock, "closures.lock in the image").closures:
-        facts = {"io.bootseal.path": one.path, "io.bootseal.kind": one.kind}
-        found = packageurl.PackageURL("generic", made.name, one.id, None, {"checksum": f"sha256:{one.sha256}"})
-        yield _component(one.id, None, found, facts, one.sha256, type_=ComponentType.FILE)
+        facts = {"io.bootseal.path": one.path, "io.bootseal.kind": one.kind, "io.bootseal.closure.sha256": one.sha256}
+        found = packageurl.PackageURL("generic", made.name, one.id)
+        yield _component(one.id, None, found, facts, type_=ComponentType.FILE)
 
 
 def _component(

@@ -257,7 +257,8 @@ def test_the_bill_of_materials_lists_exactly_what_dpkg_and_python_say(image: dic
     assert all(digest in locked for name, digest in digests.items() if name != "bootseal")
     artifact = next(one for one in value["components"] if one["type"] == "file")
     lock = json.loads(inside.host.file("/opt/bootseal/etc/closures.lock").content_string)
-    assert (artifact["name"], artifact["hashes"][0]["content"]) == ("data", lock["artifacts"]["data"]["sha256"])
+    facts = {one["name"]: one["value"] for one in artifact["properties"]}
+    assert (artifact["name"], facts["io.bootseal.closure.sha256"]) == ("data", lock["artifacts"]["data"]["sha256"])
 
 
 def test_the_bootseal_in_it_is_the_wheel_that_built_it(image: dict[str, Any], wheel: pathlib.Path) -> None:

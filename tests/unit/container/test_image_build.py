@@ -540,6 +540,7 @@ def test_an_image_is_looked_into_without_following_anything():
         ).encode(),
         "/srv/site/git-1.dist-info/METADATA": b"Name: git\nVersion: 1\n",
         "/srv/site/git-1.dist-info/direct_url.json": json.dumps({"vcs_info": {}}).encode(),
+        "/srv/site/fixture-1.dist-info/METADATA": b"Version: 1\n",
         "/home/x/plan.json": b"no",
     }
     made = io.BytesIO(images.archive(files))
@@ -559,6 +560,7 @@ def test_an_image_is_looked_into_without_following_anything():
         ("git", ""),
         ("old", "d" * 64),
     ]
+    assert found.nameless == ("/srv/site/fixture-1.dist-info",)
 
 
 def test_an_image_without_dpkg_tells_its_packages_by_their_own_files():
