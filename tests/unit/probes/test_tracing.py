@@ -5,6 +5,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -261,11 +262,17 @@ def test_a_collector_that_hangs_is_an_event(tmp_path, collector, monkeypatch):
 
 
 def test_even_an_exporter_that_never_comes_back_is_an_event(tmp_path, collector, monkeypatch):
+    from probes.tracing import otlp
+
     monkeypatch.setattr(sending, "LONGEST_SECONDS", 0.3)
+    monkeypatch.setattr(otlp, "TIMEOUT_SECONDS", 3)
     collector.hangs = True
     [(event, fields)] = Sender(str(tmp_path), collector.endpoint).run(BOOTING, sealed(view("api")))
 
     assert (event, fields["cause"]) == ("TraceExportFailed", "it was not taken within 0.3 s")
+    for thread in threading.enumerate():
+        if thread.name == "trace":  # it goes on by itself, and draws random numbers: other tests must not meet it
+            thread.join()
 
 
 def test_without_the_extra_the_event_says_what_to_install(tmp_path, monkeypatch):
