@@ -219,7 +219,7 @@ def test_schema_prints_or_writes_the_schema(tmp_path: pathlib.Path, capsys: pyte
     assert cli.main(["schema", "-o", str(tmp_path / "schema.json")]) == exit_codes.OK
     assert (tmp_path / "schema.json").read_text() == schema.dump()
     assert cli.main(["schema", "-o", str(tmp_path / "no" / "schema.json")]) == exit_codes.GENERIC_FAILURE
-    assert "No such file or directory" in capsys.readouterr().err
+    assert "its directory is not there" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
