@@ -30,11 +30,6 @@ from entrypoint import (
 )
 from manifest import plan, startup
 
-_QUICK_SECONDS, _COPY_SECONDS, _PREFLIGHT_SECONDS = (
-    startup.QUICK_SECONDS,
-    startup.COPY_SECONDS,
-    startup.PREFLIGHT_SECONDS,
-)
 _TRUNCATES = 3
 """The version of Landlock that restricts truncate(2) too (landlock(7))."""
 _OURS = frozenset({"TMPDIR", "BOOTSEAL_RUN_DIR", "BOOTSEAL_SPEEDUPS"})
@@ -87,20 +82,20 @@ class StageA:
 
     def phases(self) -> Iterator[phases.Phase]:
         """Yield the phases in their order; what the plan does not ask for is no phase."""
-        yield phases.Phase("run-directory", _QUICK_SECONDS, self.open_run_directory)
-        yield phases.Phase("plan", _QUICK_SECONDS, self.load_plan)
-        the_plan = self.loaded.plan
-        if not the_plan.relocated:
-            yield phases.Phase("security-profile", _QUICK_SECONDS, self.attest_security_profile)
-        yield phases.Phase("immutable-root", _COPY_SECONDS, self.check_immutable_roots)
-        yield phases.Phase("writable-roots", _COPY_SECONDS, self.prepare_writable_roots)
-        yield phases.Phase("artifacts", startup.artifacts_seconds(the_plan), self.judge_artifacts)
-        if the_plan.runtimes:
-            yield phases.Phase("runtimes", _QUICK_SECONDS, self.discover_runtimes)
-        if the_plan.secrets:
-            yield phases.Phase("secrets", _QUICK_SECONDS, self.deliver_secrets)
-        yield phases.Phase("identity", _QUICK_SECONDS, self.establish_identity)
-        yield phases.Phase("preflight", _PREFLIGHT_SECONDS, self.preflight)
+        yield phases.Phase("run-directory", startup.QUICK_SECONDS, self.open_run_directory)
+        yield phases.Phase("plan", startup.QUICK_SECONDS, self.load_plan)
+        steps = {
+            "security-profile": self.attest_security_profile,
+            "immutable-root": self.check_immutable_roots,
+            "writable-roots": self.prepare_writable_roots,
+            "artifacts": self.judge_artifacts,
+            "runtimes": self.discover_runtimes,
+            "secrets": self.deliver_secrets,
+            "identity": self.establish_identity,
+            "preflight": self.preflight,
+        }
+        for name, deadline_seconds in startup.phases(self.loaded.plan)[2:]:
+            yield phases.Phase(name, deadline_seconds, steps[name])
 
     def open_run_directory(self) -> None:
         """Open the run directory, remove an earlier seal, and begin the event log."""

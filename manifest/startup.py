@@ -23,7 +23,10 @@ def artifacts_seconds(made: plan.Plan) -> float:
 
 
 def phases(made: plan.Plan) -> tuple[tuple[str, float], ...]:
-    """Return the phases of Stage A under the plan ``made`` in their order, each with its deadline in seconds."""
+    """Return the phases of Stage A under the plan ``made`` in their order, each with its deadline in seconds.
+
+    The first two, in which the plan is still to be read, stand in every one.
+    """
     listed = (
         ("run-directory", QUICK_SECONDS, True),
         ("plan", QUICK_SECONDS, True),

@@ -9,8 +9,8 @@ Rules
   length ends PID 1 when the listener does (``PEventListenerDispatcher.handle_listener_state_change``, ``Subprocess.finish``).
 * What a listener rejects it is told again, after a pause: supervisor would ask again in every turn of its loop.
 * It is told of the manifest's programs, not of bootseal's own: the end of the seal program is nobody's crash.
-* What a listener has not read yet waits. supervisor would let a full pipe end PID 1 (``EventListenerPool._dispatchEvent``), at the
-  listener's end as well where somebody else has its stdin (``Subprocess.drain``).
+* What a listener has not read yet waits. supervisor would let a full pipe end PID 1 (``EventListenerPool._dispatchEvent``); what is
+  left at its end is ``supervisord.gate``'s, as for every program.
 """
 
 from collections.abc import Callable
